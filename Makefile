@@ -75,6 +75,15 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libpostern.a
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -ljansson $(LIB_LIBS)
 
+$(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o tools.o world.o) $(BUILD)/libpostern.a
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson $(LIB_LIBS)
+
+# models.json and worlds.json are read from the folder of CASES
+CASES ?= $(addprefix tests/conformance/,route.jsonl sanitize_alias.jsonl tools.jsonl)
+conformance: $(BUILD)/tests/conformance/run
+	$(Q)status=0; for cases in $(CASES); do $< $$cases || status=1; done; exit $$status
+
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 	@echo "  FUZZ $@"
 	@mkdir -p $(@D)

@@ -1,0 +1,87 @@
+/* config.h - /etc/postern/postern.conf, conf.d/ and aliases.d/.
+ *
+ * One typed table of keys (lib/config/keys.c) is the only place where a
+ * setting is written down: loading, range checks, `postern config -n|-d`, the
+ * sample file and postern.conf(5) come from it.  libConfuse is the lexer.
+ *
+ * Loading uses global lexer state: one thread at a time (a mutex inside sees
+ * to it).  A loaded pn_config is immutable; any number of threads may read it.
+ */
+#ifndef POSTERN_CONFIG_H
+#define POSTERN_CONFIG_H
+
+#include "postern/buf.h"
+#include "postern/store.h"
+
+#define PN_CONFIG_DEFAULT_PATH "/etc/postern/postern.conf"
+
+struct pn_network {
+	unsigned char address[16];	/* IPv4 as IPv4-mapped */
+	unsigned prefix;		/* 0-128 */
+};
+
+struct pn_config {
+	struct pn_str path;
+	/* programs */
+	struct pn_str state_directory;
+	struct pn_str milter_socket;	/* "unix:/path" */
+	struct pn_str map_socket;	/* "unix:/path" */
+	struct pn_str socket_group;
+	uint64_t socket_mode;
+	struct pn_str hostname;		/* of the stamp */
+	bool log_syslog;
+	bool log_debug;
+	uint64_t max_sessions;
+	/* what is outbound */
+	struct pn_strs outbound_daemons;
+	const struct pn_network *outbound_networks;
+	size_t outbound_network_count;
+	bool outbound_sendmail;
+	/* rules of the whole host */
+	enum pn_mixed mixed;
+	/* limits of one message */
+	uint64_t header_limit;		/* bytes of all headers together */
+	uint64_t recipient_limit;	/* envelope recipients of ours */
+	/* state */
+	struct pn_store_options store;	/* .path is state_directory */
+	/* the rest */
+	struct pn_directory directory;
+	const struct pn_alias_row *aliases;	/* alias sections and alias tables */
+	size_t alias_count;
+	struct pn_arena *arena;		/* owns everything above */
+};
+
+/* All findings at once, one per line: "FILE:LINE: key: what is wrong; remedy". */
+struct pn_config_report {
+	struct pn_buf text;
+	size_t errors;
+	size_t warnings;
+};
+void pn_config_report_init(struct pn_config_report *report);
+void pn_config_report_done(struct pn_config_report *report);
+
+/* PN_OK       *out is the configuration; the report may hold warnings
+ * PN_INVALID  the report says everything that is wrong
+ * PN_TEMPFAIL a file could not be read (the report says which) */
+PN_CHECK enum pn_status pn_config_load(const char *path, struct pn_config **out,
+    struct pn_config_report *report);
+void pn_config_free(struct pn_config *config);	/* NULL is fine */
+
+/* "key = value" lines: as postconf -n (what the files set) and -d (defaults). */
+enum pn_config_print { PN_CONFIG_SET, PN_CONFIG_DEFAULTS };
+PN_CHECK enum pn_status pn_config_print(const char *path, enum pn_config_print what,
+    struct pn_buf *out, struct pn_config_report *report);
+
+/* The generated texts: the sample file and the key part of postern.conf(5). */
+void pn_config_sample(struct pn_buf *out);
+void pn_config_manual(struct pn_buf *out);
+
+/* Reads a secret from a file: a regular file, not readable by group or others
+ * (except group `postern`), owned by root or the current user, at most 4 kB. */
+PN_CHECK enum pn_status pn_config_secret(const char *path, struct pn_arena *arena,
+    struct pn_str *out, struct pn_error *err);
+
+/* Does the address (as sockaddr bytes; IPv4 mapped) lie in one of the networks? */
+bool pn_networks_have(const struct pn_network *v, size_t n, const unsigned char address[16]);
+
+#endif

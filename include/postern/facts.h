@@ -1,0 +1,28 @@
+/* facts.h - the store's directory as the facts the core asks for.
+ *
+ * Glue between pn_directory_view (LMDB) and the core's ports, used by every
+ * program, so that they all know the same.  A pn_facts lives within one
+ * callback or request, like the view it wraps; not thread-safe.
+ */
+#ifndef POSTERN_FACTS_H
+#define POSTERN_FACTS_H
+
+#include "postern/recipient.h"
+#include "postern/store.h"
+
+struct pn_facts {
+	struct pn_directory_view *view;
+	struct pn_arena *arena;
+	int64_t now;			/* seconds */
+	struct pn_recipient_facts recipient;	/* .ctx is this pn_facts: do not copy */
+};
+
+/* Opens a view.  now: seconds.  PN_OK or PN_TEMPFAIL. */
+PN_CHECK enum pn_status pn_facts_open(struct pn_facts *facts, struct pn_store *store,
+    struct pn_arena *arena, int64_t now, struct pn_error *err);
+void pn_facts_close(struct pn_facts *facts);
+
+/* Is the table complete: declared so, or synced and younger than stale_after? */
+bool pn_facts_complete(const struct pn_facts *facts, const struct pn_gateway *gateway, enum pn_table table);
+
+#endif

@@ -1,0 +1,78 @@
+/* gate.h - one mail through the gate: facts from the store, the core's
+ * decision for each gateway, admission, and the list of changes.
+ *
+ * What the milter does at the end of a message, without a milter: `postern
+ * explain` and the fuzzers go the same way.  Writes no log.
+ *
+ * Thread-safe as far as the store and the configuration are; a mail, its arena
+ * and its result belong to one session.
+ */
+#ifndef POSTERN_GATE_H
+#define POSTERN_GATE_H
+
+#include "postern/config.h"
+#include "postern/facts.h"
+#include "postern/verdict.h"
+
+struct pn_gate {
+	const struct pn_config *config;
+	struct pn_store *store;
+};
+
+struct pn_gate_mail {
+	const struct pn_envelope_rcpt *rcpts;	/* accepted at RCPT, ours and others */
+	size_t rcpt_count;
+	struct pn_fields fields;
+	struct pn_mime_result mime;
+	bool null_sender;
+	bool smtp;		/* false: sendmail(1): nothing may be refused */
+	bool outbound;		/* from a client that may send for our domains */
+	bool authenticated;
+	bool over_limit;	/* its headers went over header_limit: not parsed */
+	bool dry_run;		/* explain: nothing is written */
+	int64_t now_ms;
+};
+
+/* One gateway's part. */
+struct pn_gate_part {
+	const struct pn_gateway *gateway;
+	struct pn_verdict verdict;	/* as carried out */
+	struct pn_verdict decided;	/* before it was softened for the others' sake */
+	struct pn_decision decision;
+	bool has_decision;
+	struct pn_strs delivered_to;	/* fields added so that Odoo sees the recipient */
+	struct pn_loop_windows windows;	/* it was counted in */
+};
+
+struct pn_gate_result {
+	struct pn_closing closing;
+	struct pn_gate_part *parts;
+	size_t part_count;
+	struct pn_message message;
+	bool parsed;
+	struct pn_str unreadable;	/* what Odoo's parser gives up on; "" = nothing */
+	size_t learned;			/* threads learned from outbound mail */
+	struct pn_str learn_error;	/* they could not be stored; the mail passes */
+};
+
+/* Never fails: trouble is a verdict (451 4.3.0). */
+void pn_gate_decide(const struct pn_gate *gate, const struct pn_gate_mail *mail,
+    struct pn_arena *arena, struct pn_gate_result *out);
+
+/* RCPT: as pn_recipient_classify() with the store's facts. */
+PN_CHECK enum pn_status pn_gate_recipient(const struct pn_gate *gate, struct pn_str address,
+    int64_t now, struct pn_arena *arena, struct pn_rcpt *out, struct pn_error *err);
+
+/* The directory follows the configuration: aliases by diff, renamed bounce and
+ * catchall addresses retired.  changes may be NULL. */
+PN_CHECK enum pn_status pn_gate_apply(const struct pn_gate *gate, int64_t now,
+    struct pn_directory_changes *changes, struct pn_error *err);
+
+/* Threads that an outbound mail teaches: its Message-Id and every id Odoo would
+ * later match (odoo-behaviour 16).  *gateway: whose From it carries.
+ * PN_OK, PN_NOT_FOUND (nothing to learn). */
+PN_CHECK enum pn_status pn_gate_outbound_threads(const struct pn_directory *directory,
+    struct pn_fields fields, const struct pn_message *message, struct pn_arena *arena,
+    const struct pn_gateway **gateway, struct pn_thread **threads, size_t *n);
+
+#endif

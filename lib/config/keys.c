@@ -1,0 +1,230 @@
+#include "keys.h"
+
+#include <assert.h>
+
+/* offsetof that fails to compile where the field has another type. */
+#define FIELD(draft, field, type) \
+	(offsetof(struct draft, field) + 0 * sizeof(_Generic(((struct draft *)0)->field, type: 1)))
+
+#define TEXT(d, f) PN_KEY_TEXT, FIELD(d, f, struct pn_str)
+#define LIST(d, f) PN_KEY_LIST, FIELD(d, f, struct pn_strs)
+#define BOOL(d, f) PN_KEY_BOOL, FIELD(d, f, bool)
+#define NUMBER(d, f) PN_KEY_NUMBER, FIELD(d, f, uint64_t)
+#define SIZE(d, f) PN_KEY_SIZE, FIELD(d, f, uint64_t)
+#define TIME(d, f) PN_KEY_TIME, FIELD(d, f, uint64_t)
+#define MODE(d, f) PN_KEY_MODE, FIELD(d, f, uint64_t)
+#define CHOICE(d, f, e) PN_KEY_CHOICE, FIELD(d, f, e)
+
+#define K(n) ((uint64_t)(n) << 10)
+#define M(n) ((uint64_t)(n) << 20)
+#define G(n) ((uint64_t)(n) << 30)
+#define DAYS(n) ((uint64_t)(n) * 86400)
+#define ANY UINT64_MAX
+#define ID_MAX ((uint64_t)INT64_MAX)
+
+#define D pn_draft_global
+static const struct pn_key global_keys[] = {
+	{ "state_directory", TEXT(D, config.state_directory), "/var/lib/postern", 1, 4000, NULL,
+	    "Where Postern keeps what it learned and counts; a relative name is taken from the "
+	    "directory of this file", NULL },
+	{ "milter_socket", TEXT(D, config.milter_socket), "unix:/var/spool/postfix/postern/milter.sock",
+	    6, 4000, NULL, "Where postern-milter listens for Postfix", NULL },
+	{ "map_socket", TEXT(D, config.map_socket), "unix:/var/spool/postfix/postern/map.sock", 6, 4000,
+	    NULL, "Where postern-policy answers socketmap questions", NULL },
+	{ "socket_group", TEXT(D, config.socket_group), "postfix", 0, 64, NULL,
+	    "Group that the sockets are given to; \"\" leaves it alone", NULL },
+	{ "socket_mode", MODE(D, config.socket_mode), "0660", 0, 0777, NULL,
+	    "Mode of the sockets, octal", NULL },
+	{ "hostname", TEXT(D, config.hostname), "\"\"", 0, 255, NULL,
+	    "Name in the X-Postern-Stamp header; \"\" is the name of this host", NULL },
+	{ "log", CHOICE(D, log, enum pn_log_target), "stderr", 0, 0, "stderr syslog",
+	    "Where the log goes; stderr is what a journal reads", NULL },
+	{ "debug", BOOL(D, config.log_debug), "no", 0, 0, NULL, "Log each step of each message", NULL },
+	{ "max_sessions", NUMBER(D, config.max_sessions), "2000", 1, 100000, NULL,
+	    "SMTP sessions served at once; more are told 451", NULL },
+	{ "outbound_daemons", LIST(D, config.outbound_daemons), "{\"ORIGINATING\"}", 0, 100, NULL,
+	    "Mail from a listener whose milter_macro_daemon_name is one of these is outbound", NULL },
+	{ "outbound_networks", LIST(D, networks), "{}", 0, 1000, NULL,
+	    "Mail from these networks (CIDR) is outbound; loopback only when it is listed",
+	    "{\"192.0.2.0/24\", \"2001:db8::/32\"}" },
+	{ "outbound_sendmail", BOOL(D, config.outbound_sendmail), "no", 0, 0, NULL,
+	    "Mail handed to sendmail(1) on this host is outbound", NULL },
+	{ "mixed", CHOICE(D, config.mixed, enum pn_mixed), "hand_over", 0, 0, "hand_over separate",
+	    "When a refusal would hit recipients that are not concerned: hand ours to Odoo, or have the "
+	    "later kind come back in its own transaction (452 at RCPT)", NULL },
+	{ "header_limit", SIZE(D, config.header_limit), "1M", K(64), M(16), NULL,
+	    "Bytes of all headers of one message; more are refused", NULL },
+	{ "recipient_limit", NUMBER(D, config.recipient_limit), "1000", 1, 100000, NULL,
+	    "Envelope recipients of ours in one message; more are told 452", NULL },
+	{ "thread_lifetime", TIME(D, config.store.thread_lifetime), "400d", 3600, DAYS(36500), NULL,
+	    "How long a message is remembered after it was last seen", NULL },
+	{ "bounce_lifetime", TIME(D, config.store.bounce_lifetime), "90d", 3600, DAYS(36500), NULL,
+	    "How long bounce events are kept", NULL },
+	{ "thread_limit", NUMBER(D, config.store.thread_limit), "10000000", 1000, 10000000000, NULL,
+	    "Messages remembered over all gateways; the oldest go first", NULL },
+	{ "window_limit", NUMBER(D, config.store.window_limit), "1000000", 1000, 1000000000, NULL,
+	    "Loop windows kept; the oldest go first", NULL },
+	{ "bounce_limit", NUMBER(D, config.store.bounce_limit), "1000000", 1000, 1000000000, NULL,
+	    "Bounce events kept; the oldest go first", NULL },
+	{ "state_map_size", SIZE(D, config.store.state_map_size), "16G", M(16), G(16384), NULL,
+	    "Address space for the state; a file grows only as it is used", NULL },
+	{ "directory_map_size", SIZE(D, config.store.directory_map_size), "16G", M(16), G(16384), NULL,
+	    "Address space for the directory", NULL },
+};
+#undef D
+
+#define D pn_draft_gateway
+static const struct pn_key gateway_keys[] = {
+	{ "target", TEXT(D, target), NULL, 1, 400, NULL,
+	    "Where its mail goes: \"redirect to ADDRESS\", \"redirect to DOMAIN\" (same local part), or "
+	    "keep (address unchanged, a transport of Postfix takes it from there)",
+	    "\"redirect to acme.odoo.example\"" },
+	{ "bounce_target", TEXT(D, row.bounce_target), "\"\"", 0, 320, NULL,
+	    "Address that bounces are redirected to; \"\" derives it from the target",
+	    "bounce@acme.odoo.example" },
+	{ "complete", BOOL(D, row.complete), "no", 0, 0, NULL,
+	    "The aliases listed here are all there are: what is not among them is known not to exist", NULL },
+	{ "stale_after", TIME(D, row.stale_after), "1h", 60, DAYS(30), NULL,
+	    "How long a synchronised table counts as complete", NULL },
+	{ "mail.gateway.loop.minutes", NUMBER(D, row.loop_minutes), "120", 1, 525600, NULL,
+	    "Odoo's parameter: the window in which the mails of a sender are counted", NULL },
+	{ "mail.gateway.loop.threshold", NUMBER(D, row.loop_threshold), "20", 0, 1000000, NULL,
+	    "Odoo's parameter: mails of one sender in the window; 0 stops every mail that creates a record",
+	    NULL },
+	{ "mail.gateway.allowed", LIST(D, row.allowed_senders), "{}", 0, 100000, NULL,
+	    "Odoo's list of senders that are never taken for a loop", "{\"monitoring@acme.example\"}" },
+	{ "mail.catchall.domain.allowed", LIST(D, allowed_domains), "{}", 0, 10000, NULL,
+	    "Odoo's parameter: domains in which the left part alone finds an alias with incoming_local; "
+	    "empty is any domain", "{\"acme.example\"}" },
+	{ "loop_person", CHOICE(D, row.loop_person, enum pn_loop_answer), "defer", 0, 0,
+	    "defer refuse hold discard", "Answer to a loop of mail that a person wrote: 451, 550, accept "
+	    "into the hold queue, or accept and throw away", NULL },
+	{ "loop_automatic", CHOICE(D, row.loop_automatic, enum pn_loop_answer), "refuse", 0, 0,
+	    "defer refuse hold discard", "Answer to a loop of automatic mail", NULL },
+	{ "unreadable", CHOICE(D, unreadable, enum pn_conf_unreadable), "hand_over", 0, 0, "hand_over reject",
+	    "Mail that Odoo fails on: hand it over, or refuse it with 550 5.6.0", NULL },
+	{ "twin_lease", TIME(D, row.twin_lease), "60s", 0, 3600, NULL,
+	    "How long the same Message-ID is told to come back later (451) after it was accepted; 0 never", NULL },
+};
+#undef D
+
+#define D pn_draft_domain
+static const struct pn_key domain_keys[] = {
+	{ "gateway", TEXT(D, gateway), "\"\"", 0, 64, NULL,
+	    "The gateway it belongs to; may be left out where there is only one", "main" },
+	{ "bounce_alias", TEXT(D, bounce), "bounce", 1, 64, NULL,
+	    "Odoo's bounce alias: the local part that bounces come back to", NULL },
+	{ "catchall_alias", TEXT(D, catchall), "catchall", 1, 64, NULL,
+	    "Odoo's catchall alias: the local part that replies come back to", NULL },
+	{ "default_from", TEXT(D, default_from), "notifications", 0, 320, NULL,
+	    "Odoo's default From alias, a local part or an address; \"\" is none", NULL },
+	{ "unknown", CHOICE(D, row.unknown, enum pn_unknown_policy), "hand_over", 0, 0, "hand_over pass reject",
+	    "Addresses that are none of ours: hand them to Odoo, let Postfix go on (the domain has human "
+	    "mailboxes too), or refuse them while the alias table is complete", NULL },
+	{ "human", TEXT(D, row.human), "\"\"", 0, 320, NULL,
+	    "Address that takes postmaster@ and abuse@ where these are no aliases", "joe@acme.example" },
+	{ "sequence", NUMBER(D, sequence), "10", 0, INT32_MAX, NULL,
+	    "Odoo's order of alias domains, lowest first", NULL },
+};
+#undef D
+
+#define D pn_draft_alias
+static const struct pn_key alias_keys[] = {
+	{ "model", TEXT(D, row.alias.model), NULL, 1, 128, NULL, "Model of the records it creates or updates",
+	    "crm.lead" },
+	{ "contact", CHOICE(D, row.alias.contact, enum pn_contact), "everyone", 0, 0,
+	    "everyone partners followers employees", "Who may write to it", NULL },
+	{ "force_thread_id", NUMBER(D, row.alias.force_thread_id), "0", 0, ID_MAX, NULL,
+	    "Id of the record that all its mail goes to; 0 makes a new one for each", NULL },
+	{ "incoming_local", BOOL(D, row.alias.incoming_local), "no", 0, 0, NULL,
+	    "The left part alone finds it, whatever the domain", NULL },
+	{ "parent_model", TEXT(D, row.alias.parent_model), "\"\"", 0, 128, NULL,
+	    "Model of the record that owns it, for contact = followers", "project.project" },
+	{ "parent_id", NUMBER(D, row.alias.parent_id), "0", 0, ID_MAX, NULL,
+	    "Id of the record that owns it; 0 is none", "7" },
+	{ "id", NUMBER(D, row.alias.id), "0", 0, ID_MAX, NULL,
+	    "Odoo's id of the alias: a rename is then noticed and the old address goes on working", NULL },
+	{ "gateway", TEXT(D, row.gateway), "\"\"", 0, 64, NULL,
+	    "The gateway it belongs to, for a name without domain; may be left out where there is only one",
+	    "main" },
+};
+#undef D
+
+#define D pn_draft_model
+static const struct pn_key model_keys[] = {
+	{ "label", TEXT(D, row.label), "\"\"", 0, 256, NULL,
+	    "Display name in the language the gateway's user has; routes are ordered by it", "\"Ticket\"" },
+	{ "accepts_mail", BOOL(D, accepts), "yes", 0, 0, NULL, "Mail can be routed to it at all", NULL },
+	{ "creates", BOOL(D, creates), "yes", 0, 0, NULL, "A mail may create a record of it", NULL },
+	{ "updates", BOOL(D, updates), "yes", 0, 0, NULL, "A mail may be added to a record of it", NULL },
+	{ "primary_email", TEXT(D, row.primary_email), "\"\"", 0, 128, NULL,
+	    "Field that senders are counted on; \"\" never takes its mail for a loop", "email_from" },
+	{ "blacklist", BOOL(D, row.blacklist), "no", 0, 0, NULL,
+	    "It has Odoo's blacklist mixin: senders are counted by equality, not by substring", NULL },
+	{ "company", BOOL(D, row.has_company), "no", 0, 0, NULL, "It has a company field", NULL },
+};
+#undef D
+
+const struct pn_key_table pn_key_tables[PN_KEYS_SECTIONS] = {
+	[PN_KEYS_GLOBAL] = { "", "", "", "The whole host", global_keys, PN_COUNT(global_keys) },
+	[PN_KEYS_GATEWAY] = { "gateway", "main", "NAME",
+	    "One application behind Postfix, usually one Odoo database", gateway_keys, PN_COUNT(gateway_keys) },
+	[PN_KEYS_DOMAIN] = { "domain", "acme.example", "DOMAIN",
+	    "A domain whose mail goes to a gateway: one of Odoo's alias domains", domain_keys,
+	    PN_COUNT(domain_keys) },
+	[PN_KEYS_ALIAS] = { "alias", "sales@acme.example", "ADDRESS",
+	    "One of Odoo's aliases; many go better into a table in aliases.d/", alias_keys,
+	    PN_COUNT(alias_keys) },
+	[PN_KEYS_MODEL] = { "model", "x_helpdesk.ticket", "MODEL",
+	    "What mail can do with an Odoo model; those of a standard Odoo 19 are built in and only what a "
+	    "section sets is changed. A model that is not listed accepts mail", model_keys,
+	    PN_COUNT(model_keys) },
+};
+
+const struct pn_key *
+pn_key_find(const struct pn_key_table *table, struct pn_str name)
+{
+	for (size_t i = 0; i < table->n; i++)
+		if (pn_str_eq(name, pn_str_c(table->v[i].name)))
+			return &table->v[i];
+	return NULL;
+}
+
+static const struct pn_key_table *
+elsewhere(const struct pn_key_table *table, struct pn_str name)
+{
+	for (size_t i = 0; i < PN_COUNT(pn_key_tables); i++)
+		if (&pn_key_tables[i] != table && pn_key_find(&pn_key_tables[i], name) != NULL)
+			return &pn_key_tables[i];
+	return NULL;
+}
+
+void
+pn_key_unknown(const struct pn_key_table *table, struct pn_place place, struct pn_str name,
+    struct pn_arena *arena, struct pn_config_report *report)
+{
+	const struct pn_key_table *other;
+	const char *words[64], *nearest;
+
+	if (!pn_report_has_room(report)) {
+		pn_report_error(report, place, name, "no such key");
+		return;
+	}
+	assert(table->n <= PN_COUNT(words));
+	for (size_t i = 0; i < table->n; i++)
+		words[i] = table->v[i].name;
+	nearest = pn_nearest(name, words, table->n);
+	other = elsewhere(table, name);
+	if (other != NULL && *other->section != '\0')
+		pn_report_error(report, place, PN_STR_EMPTY,
+		    "%s is a key of a %s section; move it into one", pn_show(name, arena), other->section);
+	else if (other != NULL)
+		pn_report_error(report, place, PN_STR_EMPTY,
+		    "%s stands outside sections; move it out of this one", pn_show(name, arena));
+	else if (nearest != NULL)
+		pn_report_error(report, place, PN_STR_EMPTY, "no such key as %s; did you mean %s?",
+		    pn_show(name, arena), nearest);
+	else
+		pn_report_error(report, place, PN_STR_EMPTY,
+		    "no such key as %s; remove it (postern config -d lists all keys)", pn_show(name, arena));
+}

@@ -1,0 +1,82 @@
+#include "postern/directory.h"
+
+const struct pn_model *
+pn_model_find(const struct pn_models *models, struct pn_str name)
+{
+	size_t from = 0, to = models->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		int order = pn_str_cmp(name, models->v[middle].name);
+
+		if (order == 0)
+			return &models->v[middle];
+		if (order < 0)
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	return NULL;
+}
+
+const struct pn_domain *
+pn_directory_domain(const struct pn_directory *directory, struct pn_str ascii)
+{
+	size_t from = 0, to = directory->domain_count;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		int order = pn_str_cmp(ascii, directory->domains[middle].ascii);
+
+		if (order == 0)
+			return &directory->domains[middle];
+		if (order < 0)
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	return NULL;
+}
+
+const struct pn_gateway *
+pn_directory_gateway(const struct pn_directory *directory, struct pn_str name)
+{
+	for (size_t i = 0; i < directory->gateway_count; i++)
+		if (pn_str_eq(directory->gateways[i].name, name))
+			return &directory->gateways[i];
+	return NULL;
+}
+
+/* An address that is not set is "" and matches nothing, not even "". */
+static bool
+is_address(struct pn_str set, struct pn_str address)
+{
+	return set.n > 0 && pn_str_eq(set, address);
+}
+
+const struct pn_domain *
+pn_gateway_bounce(const struct pn_gateway *gateway, struct pn_str address)
+{
+	for (size_t i = 0; i < gateway->domain_count; i++)
+		if (is_address(gateway->domains[i].bounce, address))
+			return &gateway->domains[i];
+	return NULL;
+}
+
+const struct pn_domain *
+pn_gateway_catchall(const struct pn_gateway *gateway, struct pn_str address)
+{
+	for (size_t i = 0; i < gateway->domain_count; i++)
+		if (is_address(gateway->domains[i].catchall, address))
+			return &gateway->domains[i];
+	return NULL;
+}
+
+const struct pn_domain *
+pn_gateway_default_from(const struct pn_gateway *gateway, struct pn_str address)
+{
+	for (size_t i = 0; i < gateway->domain_count; i++)
+		if (is_address(gateway->domains[i].default_from, address))
+			return &gateway->domains[i];
+	return NULL;
+}

@@ -1,0 +1,383 @@
+#include "postern/gate.h"
+
+#include "odoo.h"
+
+/* One mail on its way. */
+struct passage {
+	const struct pn_gate *gate;
+	const struct pn_gate_mail *mail;
+	struct pn_arena *arena;
+	struct pn_gate_result *out;
+	struct pn_transaction transaction;
+	struct pn_facts facts;
+	struct pn_str trouble;		/* the facts cannot be had: why */
+	enum pn_status parsed;
+};
+
+enum pn_status
+pn_gate_recipient(const struct pn_gate *gate, struct pn_str address, int64_t now, struct pn_arena *arena,
+    struct pn_rcpt *out, struct pn_error *err)
+{
+	struct pn_facts facts;
+	enum pn_status st = pn_facts_open(&facts, gate->store, arena, now, err);
+
+	if (st != PN_OK)
+		return st;
+	st = pn_recipient_classify(&gate->config->directory, &facts.recipient, address, arena, out, err);
+	pn_facts_close(&facts);
+	return st;
+}
+
+enum pn_status
+pn_gate_apply(const struct pn_gate *gate, int64_t now, struct pn_directory_changes *changes,
+    struct pn_error *err)
+{
+	const struct pn_config *config = gate->config;
+	struct pn_directory_changes ignored;
+	enum pn_status st = pn_directory_apply(gate->store, PN_SOURCE_CONFIG, PN_STR_EMPTY, config->aliases,
+	    config->alias_count, changes == NULL ? &ignored : changes, err);
+
+	for (size_t i = 0; st == PN_OK && i < config->directory.domain_count; i++) {
+		const struct pn_domain *d = &config->directory.domains[i];
+
+		st = pn_directory_remember_domain(gate->store, d->gateway->name, d->name, d->bounce, d->catchall, now, err);
+	}
+	return st;
+}
+
+/* -- reading the mail ------------------------------------------------------------------ */
+
+static void
+parse(struct passage *p, struct pn_fields fields)
+{
+	struct pn_error err = { "" };
+
+	if (p->mail->over_limit) {
+		p->parsed = PN_LIMIT;
+		return;
+	}
+	p->parsed = pn_message_parse(fields, &p->mail->mime, p->mail->null_sender, p->arena, &p->out->message, &err);
+	p->out->parsed = p->parsed == PN_OK;
+	if (p->parsed == PN_INVALID)
+		p->out->unreadable = pn_arena_dup(p->arena, pn_str_c(err.text));
+}
+
+/* The mail as this gateway's Odoo will see it: with the Delivered-To we add. */
+static void
+parse_as_delivered(struct passage *p, struct pn_gate_part *part)
+{
+	struct pn_fields fields;
+
+	part->delivered_to = pn_delivered_to(&p->transaction, part->gateway, &p->out->message, p->arena);
+	if (part->delivered_to.n == 0)
+		return;
+	fields.n = part->delivered_to.n + p->mail->fields.n;
+	fields.v = PN_ARENA_ARRAY(p->arena, struct pn_field, fields.n);
+	for (size_t i = 0; i < part->delivered_to.n; i++)
+		fields.v[i] = (struct pn_field){ PN_STR("Delivered-To"), part->delivered_to.v[i] };
+	if (p->mail->fields.n > 0)
+		memcpy(fields.v + part->delivered_to.n, p->mail->fields.v, p->mail->fields.n * sizeof(*fields.v));
+	parse(p, fields);
+}
+
+/* -- one gateway --------------------------------------------------------------------------- */
+
+static struct pn_verdict
+judge(struct passage *p, struct pn_gate_part *part)
+{
+	struct odoo_facts facts;
+	struct pn_route_question question = {
+		.gateway = part->gateway,
+		.models = &p->gate->config->directory.models,
+		.message = &p->out->message,
+		.explain = p->mail->dry_run,
+	};
+	struct pn_error err = { "" };
+
+	if (p->trouble.n > 0)
+		return pn_verdict_trouble(part->gateway, p->trouble);
+	if (pn_stamped(p->mail->fields, p->gate->config->hostname, part->gateway))
+		return pn_verdict_stamp(part->gateway);
+	if (p->parsed == PN_OK)
+		parse_as_delivered(p, part);
+	if (p->parsed == PN_LIMIT)
+		return pn_verdict_hand_over(part->gateway, PN_RULE_LIMIT, PN_STR("more than is read of one message"));
+	part->has_decision = true;
+	if (p->parsed == PN_INVALID) {
+		part->decision = pn_route_unreadable();
+		return pn_verdict(part->gateway, NULL, &part->decision, p->arena);
+	}
+	odoo_facts_init(&facts, p->gate->store, part->gateway, &p->facts);
+	question.aliases = p->facts.recipient.aliases(p->facts.recipient.ctx, part->gateway);
+	question.aliases_complete = pn_facts_complete(&p->facts, part->gateway, PN_TABLE_ALIASES);
+	question.odoo = &facts.odoo;
+	switch (pn_route_decide(&question, p->arena, &part->decision, &err)) {
+	case PN_OK:
+		return pn_verdict(part->gateway, &p->out->message, &part->decision, p->arena);
+	case PN_LIMIT:
+		part->has_decision = false;
+		return pn_verdict_hand_over(part->gateway, PN_RULE_LIMIT, PN_STR("more than is read of one message"));
+	case PN_NOT_FOUND:
+	case PN_INVALID:
+	case PN_TEMPFAIL:
+		break;
+	}
+	part->has_decision = false;
+	return pn_verdict_trouble(part->gateway, pn_arena_dup(p->arena, pn_str_c(facts.err.text)));
+}
+
+/* -- admission ---------------------------------------------------------------------------------- */
+
+static struct pn_window_key *
+window_keys(struct passage *p, const struct pn_gate_part *part)
+{
+	struct pn_window_key *keys = PN_ARENA_ARRAY(p->arena, struct pn_window_key, part->windows.n);
+	const struct pn_message *m = &p->out->message;
+
+	for (size_t i = 0; i < part->windows.n; i++) {
+		const struct pn_loop_window *w = &part->windows.v[i];
+
+		keys[i] = (struct pn_window_key){
+			.model = w->model,
+			.record = w->record != 0 ? pn_arena_printf(p->arena, "%llu", (unsigned long long)w->record) : w->thread,
+			.sender = m->sender.n > 0 ? m->sender : m->email_from,
+		};
+	}
+	return keys;
+}
+
+/* An accepted inbound mail is answered by others too: its model is known. */
+static bool
+inbound_thread(const struct pn_message *m, const struct pn_decision *decision, struct pn_thread *thread)
+{
+	if (decision->outcome != PN_ROUTED || m->message_id.n == 0)
+		return false;
+	*thread = (struct pn_thread){
+		.message_id = m->message_id,
+		.model = decision->routes[0].model,
+		.res_id = decision->routes[0].thread_id,
+		.origin = PN_THREAD_INBOUND,
+	};
+	return true;
+}
+
+static uint64_t
+threshold_of(const struct pn_gateway *gateway, const struct pn_loop_windows *windows)
+{
+	/* a threshold of 0 stops what creates; a first mail on a record passes (rule 9.2) */
+	if (gateway->loop_threshold == 0 && windows->n > 0 && windows->v[0].update)
+		return 1;
+	return gateway->loop_threshold;
+}
+
+/* Lease and loop windows: the last word on a mail that may pass. */
+static struct pn_verdict
+admit(struct passage *p, struct pn_gate_part *part, struct pn_verdict verdict)
+{
+	const struct pn_gateway *gateway = part->gateway;
+	struct pn_thread thread;
+	struct pn_admission admission = {
+		.gateway = gateway->name,
+		.lease_ms = pn_transaction_mixed(&p->transaction, gateway) ? 0 : gateway->twin_lease * 1000,
+		.window_ms = gateway->loop_minutes * 60 * 1000,
+		.now_ms = p->mail->now_ms,
+	};
+	struct pn_error err = { "" };
+	enum pn_admitted admitted = PN_ADMITTED;
+	size_t which = 0;
+
+	if (p->parsed != PN_OK || !part->has_decision)
+		return verdict;
+	part->windows = pn_loop_windows(gateway, &p->gate->config->directory.models, &p->out->message,
+	    &part->decision, p->arena);
+	admission.message_id = p->out->message.message_id;
+	admission.sender = p->out->message.sender;
+	admission.windows = window_keys(p, part);
+	admission.window_count = part->windows.n;
+	admission.threshold = threshold_of(gateway, &part->windows);
+	if (inbound_thread(&p->out->message, &part->decision, &thread))
+		admission.learn = &thread;
+	if (p->mail->dry_run)
+		return verdict;
+	if (pn_store_admit(p->gate->store, &admission, &admitted, &which, &err) != PN_OK)
+		return pn_verdict_trouble(gateway, pn_arena_dup(p->arena, pn_str_c(err.text)));
+	switch (admitted) {
+	case PN_ADMITTED:
+		break;
+	case PN_ADMITTED_TWIN:
+		return pn_verdict_twin(gateway, &part->decision);
+	case PN_ADMITTED_LOOP:
+		pn_loop_fire(&part->decision, &part->windows.v[which], p->arena);
+		return pn_verdict(gateway, &p->out->message, &part->decision, p->arena);
+	}
+	return verdict;
+}
+
+static void
+note_bounce(struct passage *p, const struct pn_gate_part *part)
+{
+	const struct pn_bounced *b = &part->decision.bounced;
+	const struct pn_mime_result *mime = &p->out->message.mime;
+	struct pn_bounce_event event = {
+		.gateway = part->gateway->name,
+		.recipient = b->email,
+		.message_id = b->message_ids.n > 0 ? b->message_ids.v[0] : PN_STR_EMPTY,
+		.status = mime->has_dsn ? mime->status : PN_STR_EMPTY,
+		.reason = mime->has_dsn ? mime->diagnostic : PN_STR_EMPTY,
+		.model = b->has_message ? b->message.model : PN_STR_EMPTY,
+		.res_id = b->has_message ? b->message.res_id : 0,
+		.time = p->mail->now_ms / 1000,
+	};
+	struct pn_error err = { "" };
+
+	/* the mail goes to Odoo, which counts bounces itself: a lost event is no lost mail */
+	if (!p->mail->dry_run && pn_bounce_add(p->gate->store, &event, &err) != PN_OK)
+		p->out->learn_error = pn_arena_dup(p->arena, pn_str_c(err.text));
+}
+
+/* -- all gateways ----------------------------------------------------------------------------------- */
+
+static void
+find_gateways(struct passage *p)
+{
+	struct pn_gate_result *out = p->out;
+
+	out->parts = PN_ARENA_ARRAY(p->arena, struct pn_gate_part, p->mail->rcpt_count);
+	for (size_t i = 0; i < p->mail->rcpt_count; i++) {
+		const struct pn_rcpt *who = &p->mail->rcpts[i].who;
+		bool seen = who->answer != PN_RCPT_OURS || who->kind == PN_RCPT_ROLE;
+
+		for (size_t j = 0; j < out->part_count && !seen; j++)
+			seen = out->parts[j].gateway == who->gateway;
+		if (!seen)
+			out->parts[out->part_count++].gateway = who->gateway;
+	}
+}
+
+static void
+decide_parts(struct passage *p)
+{
+	struct pn_gate_result *out = p->out;
+	bool refused = false;
+
+	for (size_t i = 0; i < out->part_count; i++) {
+		struct pn_gate_part *part = &out->parts[i];
+
+		part->decided = judge(p, part);
+		part->verdict = pn_verdict_soften(&p->transaction, part->decided);
+		refused = refused || part->verdict.action == PN_ACTION_REFUSE || part->verdict.action == PN_ACTION_DEFER;
+	}
+	/* a mail that is refused as a whole takes no lease and is not counted */
+	for (size_t i = 0; i < out->part_count && !refused; i++) {
+		struct pn_gate_part *part = &out->parts[i];
+
+		if (!pn_verdict_admits(&part->verdict))
+			continue;
+		part->decided = admit(p, part, part->decided);
+		part->verdict = pn_verdict_soften(&p->transaction, part->decided);
+		if (part->has_decision && part->decision.outcome == PN_BOUNCE_HANDLED)
+			note_bounce(p, part);
+	}
+}
+
+/* The Delivered-To fields stand above everything else. */
+static void
+add_delivered_to(struct passage *p)
+{
+	struct pn_gate_result *out = p->out;
+	struct pn_edit *edits;
+	size_t n = 0;
+
+	if (out->part_count != 1 || out->parts[0].delivered_to.n == 0 || out->closing.edit_count == 0)
+		return;
+	edits = PN_ARENA_ARRAY(p->arena, struct pn_edit, out->closing.edit_count + out->parts[0].delivered_to.n);
+	memcpy(edits, out->closing.edits, out->closing.edit_count * sizeof(*edits));
+	n = out->closing.edit_count;
+	for (size_t i = 0; i < out->parts[0].delivered_to.n; i++)
+		edits[n++] = (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = PN_STR("Delivered-To"),
+		    .text = out->parts[0].delivered_to.v[i] };
+	out->closing.edits = edits;
+	out->closing.edit_count = n;
+}
+
+static bool
+is_outbound(const struct passage *p)
+{
+	if (!p->mail->outbound || p->parsed != PN_OK)
+		return false;
+	for (size_t i = 0; i < p->mail->fields.n; i++) {
+		struct pn_str name = p->mail->fields.v[i].name;
+
+		if (pn_str_eq_nocase(name, PN_STR("X-Postern-Stamp"))
+		    || (!p->mail->authenticated && pn_str_eq_nocase(name, PN_STR("Received"))))
+			return false;
+	}
+	return true;
+}
+
+static void
+learn(struct passage *p)
+{
+	const struct pn_gateway *gateway;
+	struct pn_thread *threads;
+	struct pn_error err = { "" };
+	size_t n;
+
+	if (!is_outbound(p) || pn_gate_outbound_threads(&p->gate->config->directory, p->mail->fields,
+	    &p->out->message, p->arena, &gateway, &threads, &n) != PN_OK)
+		return;
+	p->out->learned = n;
+	/* what is not learned is "not known" later, and handed over: the mail passes */
+	if (!p->mail->dry_run && pn_thread_learn(p->gate->store, gateway->name, threads, n,
+	    p->mail->now_ms / 1000, &err) != PN_OK)
+		p->out->learn_error = pn_arena_dup(p->arena, pn_str_c(err.text));
+}
+
+static void
+close_transaction(struct passage *p)
+{
+	struct pn_gate_result *out = p->out;
+	struct pn_verdict *verdicts = PN_ARENA_ARRAY(p->arena, struct pn_verdict, out->part_count);
+
+	for (size_t i = 0; i < out->part_count; i++)
+		verdicts[i] = out->parts[i].verdict;
+	out->closing = pn_transaction_close(&p->transaction, verdicts, out->part_count, p->arena);
+	if (out->closing.action == PN_ACTION_ACCEPT || out->closing.action == PN_ACTION_HOLD) {
+		add_delivered_to(p);
+		learn(p);
+	}
+}
+
+void
+pn_gate_decide(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_arena *arena,
+    struct pn_gate_result *out)
+{
+	struct passage p = {
+		.gate = gate,
+		.mail = mail,
+		.arena = arena,
+		.out = out,
+		.transaction = {
+			.rcpts = mail->rcpts,
+			.rcpt_count = mail->rcpt_count,
+			.mixed = gate->config->mixed,
+			.smtp = mail->smtp,
+			.hostname = gate->config->hostname,
+			.fields = mail->fields,
+		},
+	};
+	struct pn_error err = { "" };
+
+	*out = (struct pn_gate_result){ .part_count = 0 };
+	find_gateways(&p);
+	if (out->part_count > 0 || mail->outbound)
+		parse(&p, mail->fields);
+	if (out->part_count > 0) {
+		if (pn_facts_open(&p.facts, gate->store, arena, mail->now_ms / 1000, &err) != PN_OK)
+			p.trouble = pn_arena_dup(arena, pn_str_c(err.text));
+		decide_parts(&p);
+		if (p.trouble.n == 0)
+			pn_facts_close(&p.facts);
+	}
+	close_transaction(&p);
+}

@@ -1,0 +1,66 @@
+/* Threads are learned or synced; partners, followers and records only synced. */
+#include "odoo.h"
+
+static enum pn_known
+newest(struct pn_odoo *odoo, struct pn_strs ids, struct pn_arena *arena, struct pn_stored *out)
+{
+	struct odoo_facts *facts = odoo->ctx;
+	struct pn_thread thread;
+
+	switch (pn_thread_newest(facts->store, facts->gateway, ids, arena, &thread, &facts->err)) {
+	case PN_OK:
+		*out = (struct pn_stored){
+			.model = thread.model,
+			.res_id = thread.res_id,
+			.record_known = thread.res_id != 0 || thread.model.n == 0,
+			.thread = thread.message_id,
+		};
+		return PN_YES;
+	case PN_NOT_FOUND:
+		return facts->threads_complete ? PN_NO : PN_UNKNOWN;
+	case PN_INVALID:
+	case PN_TEMPFAIL:
+	case PN_LIMIT:
+		break;
+	}
+	odoo->trouble = true;
+	return PN_UNKNOWN;
+}
+
+/* Our own earlier "accept" proves nothing: only what was read from Odoo counts. */
+static enum pn_known
+duplicate(struct pn_odoo *odoo, struct pn_str message_id)
+{
+	struct odoo_facts *facts = odoo->ctx;
+	struct pn_strs one = { &message_id, 1 };
+	struct pn_arena *arena = pn_arena_new(64 * 1024);
+	struct pn_thread thread;
+	enum pn_known known = PN_UNKNOWN;
+
+	switch (pn_thread_newest(facts->store, facts->gateway, one, arena, &thread, &facts->err)) {
+	case PN_OK:
+		known = thread.origin == PN_THREAD_SYNCED ? PN_YES : PN_UNKNOWN;
+		break;
+	case PN_NOT_FOUND:
+		known = facts->threads_complete ? PN_NO : PN_UNKNOWN;
+		break;
+	case PN_INVALID:
+	case PN_TEMPFAIL:
+	case PN_LIMIT:
+		odoo->trouble = true;
+	}
+	pn_arena_free(arena);
+	return known;
+}
+
+void
+odoo_facts_init(struct odoo_facts *facts, struct pn_store *store, const struct pn_gateway *gateway,
+    const struct pn_facts *directory)
+{
+	*facts = (struct odoo_facts){
+		.store = store,
+		.gateway = gateway->name,
+		.threads_complete = pn_facts_complete(directory, gateway, PN_TABLE_THREADS),
+		.odoo = { .ctx = facts, .newest = newest, .duplicate = duplicate },
+	};
+}

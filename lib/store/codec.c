@@ -1,0 +1,361 @@
+#include "codec.h"
+
+/* Raised when a record changes shape: records of another version do not decode. */
+enum { VERSION = 1 };
+
+struct reader {
+	struct pn_str rest;
+	bool bad;
+};
+
+void
+pn_u64_put(void *to, uint64_t value)
+{
+	unsigned char *p = to;
+
+	for (int i = 7; i >= 0; i--, value >>= 8)
+		p[i] = (unsigned char)value;
+}
+
+uint64_t
+pn_u64_get(const void *from)
+{
+	const unsigned char *p = from;
+	uint64_t value = 0;
+
+	for (int i = 0; i < PN_U64_BYTES; i++)
+		value = value << 8 | p[i];
+	return value;
+}
+
+bool
+pn_u64_decode(struct pn_str record, uint64_t *out)
+{
+	if (record.n != PN_U64_BYTES)
+		return false;
+	*out = pn_u64_get(record.p);
+	return true;
+}
+
+static void
+put_u8(struct pn_buf *buf, unsigned value)
+{
+	pn_buf_add_char(buf, (char)(unsigned char)value);
+}
+
+static void
+put_u64(struct pn_buf *buf, uint64_t value)
+{
+	char bytes[PN_U64_BYTES];
+
+	pn_u64_put(bytes, value);
+	pn_buf_add(buf, pn_str_n(bytes, sizeof(bytes)));
+}
+
+static void
+put_i64(struct pn_buf *buf, int64_t value)
+{
+	put_u64(buf, (uint64_t)value);
+}
+
+/* Text beyond its limit is cut: the decoder must accept what is written. */
+static void
+put_str(struct pn_buf *buf, struct pn_str s, size_t most)
+{
+	s = pn_str_head(s, most);
+	put_u8(buf, (unsigned)(s.n >> 8));
+	put_u8(buf, (unsigned)(s.n & 0xff));
+	pn_buf_add(buf, s);
+}
+
+static struct pn_str
+get_bytes(struct reader *reader, size_t n)
+{
+	struct pn_str bytes;
+
+	if (reader->bad || n > reader->rest.n) {
+		reader->bad = true;
+		return PN_STR_EMPTY;
+	}
+	bytes = pn_str_head(reader->rest, n);
+	reader->rest = pn_str_from(reader->rest, n);
+	return bytes;
+}
+
+/* A number below `end`. */
+static unsigned
+get_u8(struct reader *reader, unsigned end)
+{
+	struct pn_str bytes = get_bytes(reader, 1);
+	unsigned value = bytes.n == 0 ? 0 : (unsigned char)bytes.p[0];
+
+	if (value >= end)
+		reader->bad = true;
+	return reader->bad ? 0 : value;
+}
+
+static uint64_t
+get_u64(struct reader *reader)
+{
+	struct pn_str bytes = get_bytes(reader, PN_U64_BYTES);
+
+	return bytes.n == 0 ? 0 : pn_u64_get(bytes.p);
+}
+
+static int64_t
+get_i64(struct reader *reader)
+{
+	return (int64_t)get_u64(reader);
+}
+
+static struct pn_str
+get_str(struct reader *reader, size_t most)
+{
+	size_t n = (size_t)get_u8(reader, 256) << 8;
+
+	n |= get_u8(reader, 256);
+	if (n > most)
+		reader->bad = true;
+	return get_bytes(reader, n);
+}
+
+static struct reader
+start(struct pn_str record)
+{
+	struct reader reader = { .rest = record };
+
+	if (get_u8(&reader, 256) != VERSION)
+		reader.bad = true;
+	return reader;
+}
+
+static bool
+at_end(const struct reader *reader)
+{
+	return !reader->bad && reader->rest.n == 0;
+}
+
+void
+pn_alias_encode(struct pn_buf *buf, const struct pn_alias *alias)
+{
+	put_u8(buf, VERSION);
+	put_u64(buf, alias->id);
+	put_u64(buf, alias->force_thread_id);
+	put_u64(buf, alias->parent_id);
+	put_u8(buf, (unsigned)alias->contact);
+	put_u8(buf, alias->incoming_local);
+	put_str(buf, alias->local, PN_TEXT_MAX);
+	put_str(buf, alias->model, PN_TEXT_MAX);
+	put_str(buf, alias->parent_model, PN_TEXT_MAX);
+}
+
+bool
+pn_alias_decode(struct pn_str record, struct pn_alias *out)
+{
+	struct reader r = start(record);
+	struct pn_alias alias = { .full = PN_STR_EMPTY };
+
+	alias.id = get_u64(&r);
+	alias.force_thread_id = get_u64(&r);
+	alias.parent_id = get_u64(&r);
+	alias.contact = (enum pn_contact)get_u8(&r, PN_CONTACT_EMPLOYEES + 1);
+	alias.incoming_local = get_u8(&r, 2) != 0;
+	alias.local = get_str(&r, PN_TEXT_MAX);
+	alias.model = get_str(&r, PN_TEXT_MAX);
+	alias.parent_model = get_str(&r, PN_TEXT_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = alias;
+	return true;
+}
+
+void
+pn_retired_encode(struct pn_buf *buf, const struct pn_retired *row)
+{
+	put_u8(buf, VERSION);
+	put_i64(buf, row->since);
+	put_str(buf, row->successor, PN_TEXT_MAX);
+}
+
+bool
+pn_retired_decode(struct pn_str record, struct pn_retired *out)
+{
+	struct reader r = start(record);
+	struct pn_retired row = { .gateway = PN_STR_EMPTY, .address = PN_STR_EMPTY };
+
+	row.since = get_i64(&r);
+	row.successor = get_str(&r, PN_TEXT_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = row;
+	return true;
+}
+
+void
+pn_domain_note_encode(struct pn_buf *buf, const struct pn_domain_note *note)
+{
+	put_u8(buf, VERSION);
+	put_str(buf, note->bounce, PN_TEXT_MAX);
+	put_str(buf, note->catchall, PN_TEXT_MAX);
+}
+
+bool
+pn_domain_note_decode(struct pn_str record, struct pn_domain_note *out)
+{
+	struct reader r = start(record);
+	struct pn_domain_note note;
+
+	note.bounce = get_str(&r, PN_TEXT_MAX);
+	note.catchall = get_str(&r, PN_TEXT_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = note;
+	return true;
+}
+
+void
+pn_thread_encode(struct pn_buf *buf, const struct pn_thread_record *record)
+{
+	const struct pn_thread *thread = &record->thread;
+
+	put_u8(buf, VERSION);
+	put_i64(buf, record->filed);
+	put_u8(buf, (unsigned)thread->origin);
+	put_u64(buf, thread->sequence);
+	put_i64(buf, thread->seen);
+	put_u64(buf, thread->res_id);
+	put_str(buf, record->gateway, PN_GATEWAY_MAX);
+	put_str(buf, thread->model, PN_TEXT_MAX);
+	put_str(buf, thread->message_id, PN_MESSAGE_ID_MAX);
+}
+
+bool
+pn_thread_decode(struct pn_str record, struct pn_thread_record *out)
+{
+	struct reader r = start(record);
+	struct pn_thread_record row;
+
+	row.filed = get_i64(&r);
+	row.thread.origin = (enum pn_thread_origin)get_u8(&r, PN_THREAD_SYNCED + 1);
+	row.thread.sequence = get_u64(&r);
+	row.thread.seen = get_i64(&r);
+	row.thread.res_id = get_u64(&r);
+	row.gateway = get_str(&r, PN_GATEWAY_MAX);
+	row.thread.model = get_str(&r, PN_TEXT_MAX);
+	row.thread.message_id = get_str(&r, PN_MESSAGE_ID_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = row;
+	return true;
+}
+
+void
+pn_lease_encode(struct pn_buf *buf, const struct pn_lease_record *record)
+{
+	put_u8(buf, VERSION);
+	put_i64(buf, record->filed);
+	put_i64(buf, record->taken);
+	put_i64(buf, record->expires);
+	put_str(buf, record->gateway, PN_GATEWAY_MAX);
+	put_str(buf, record->message_id, PN_TEXT_MAX);
+	put_str(buf, record->sender, PN_TEXT_MAX);
+}
+
+bool
+pn_lease_decode(struct pn_str record, struct pn_lease_record *out)
+{
+	struct reader r = start(record);
+	struct pn_lease_record row;
+
+	row.filed = get_i64(&r);
+	row.taken = get_i64(&r);
+	row.expires = get_i64(&r);
+	row.gateway = get_str(&r, PN_GATEWAY_MAX);
+	row.message_id = get_str(&r, PN_TEXT_MAX);
+	row.sender = get_str(&r, PN_TEXT_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = row;
+	return true;
+}
+
+void
+pn_window_encode(struct pn_buf *buf, const struct pn_window_record *record)
+{
+	put_u8(buf, VERSION);
+	put_i64(buf, record->filed);
+	put_i64(buf, record->expires);
+	put_str(buf, record->gateway, PN_GATEWAY_MAX);
+	put_str(buf, record->key.model, PN_TEXT_MAX);
+	put_str(buf, record->key.record, PN_TEXT_MAX);
+	put_str(buf, record->key.sender, PN_TEXT_MAX);
+	pn_buf_add(buf, pn_str_n(record->ring.p, record->ring.n * PN_RING_ENTRY));
+}
+
+void
+pn_mail_encode(struct pn_buf *buf, const struct pn_mail *mail)
+{
+	put_i64(buf, mail->time_ms);
+	put_u64(buf, mail->id);
+}
+
+bool
+pn_window_decode(struct pn_str record, struct pn_window_record *out)
+{
+	struct reader r = start(record);
+	struct pn_window_record row;
+
+	row.filed = get_i64(&r);
+	row.expires = get_i64(&r);
+	row.gateway = get_str(&r, PN_GATEWAY_MAX);
+	row.key.model = get_str(&r, PN_TEXT_MAX);
+	row.key.record = get_str(&r, PN_TEXT_MAX);
+	row.key.sender = get_str(&r, PN_TEXT_MAX);
+	if (r.bad || r.rest.n % PN_RING_ENTRY != 0 || r.rest.n / PN_RING_ENTRY > PN_RING_MAX)
+		return false;
+	row.ring = (struct pn_ring){ r.rest.p, r.rest.n / PN_RING_ENTRY };
+	*out = row;
+	return true;
+}
+
+struct pn_mail
+pn_ring_at(const struct pn_ring *ring, size_t i)
+{
+	const char *p = ring->p + i * PN_RING_ENTRY;
+
+	return (struct pn_mail){ (int64_t)pn_u64_get(p), pn_u64_get(p + PN_U64_BYTES) };
+}
+
+void
+pn_bounce_encode(struct pn_buf *buf, const struct pn_bounce_event *event)
+{
+	put_u8(buf, VERSION);
+	put_i64(buf, event->time);
+	put_u64(buf, event->res_id);
+	put_str(buf, event->gateway, PN_GATEWAY_MAX);
+	put_str(buf, event->recipient, PN_TEXT_MAX);
+	put_str(buf, event->message_id, PN_MESSAGE_ID_MAX);
+	put_str(buf, event->status, PN_TEXT_MAX);
+	put_str(buf, event->reason, PN_REASON_MAX);
+	put_str(buf, event->model, PN_TEXT_MAX);
+}
+
+bool
+pn_bounce_decode(struct pn_str record, struct pn_bounce_event *out)
+{
+	struct reader r = start(record);
+	struct pn_bounce_event event;
+
+	event.time = get_i64(&r);
+	event.res_id = get_u64(&r);
+	event.gateway = get_str(&r, PN_GATEWAY_MAX);
+	event.recipient = get_str(&r, PN_TEXT_MAX);
+	event.message_id = get_str(&r, PN_MESSAGE_ID_MAX);
+	event.status = get_str(&r, PN_TEXT_MAX);
+	event.reason = get_str(&r, PN_REASON_MAX);
+	event.model = get_str(&r, PN_TEXT_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = event;
+	return true;
+}

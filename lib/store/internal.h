@@ -1,0 +1,143 @@
+/* internal.h - what the files of lib/store share.
+ *
+ * Tables of `directory`; keys are readable, parts end in NUL:
+ *   meta      "schema", "generation"
+ *   aliases   source gateway 0 full                 -> alias
+ *   locals    source gateway 0 local 0 full         -> nothing; incoming_local aliases only
+ *   retired   gateway 0 address                     -> successor
+ *   gateways  "S" table gateway / "D" gateway 0 domain -> time of sync / addresses used last time
+ *
+ * Tables of `state`; keys that outside text goes into are hashes:
+ *   meta      "schema", "sequence"
+ *   threads   hash of (gateway, Message-ID)         -> thread
+ *   leases    hash of (gateway, Message-ID)         -> lease
+ *   windows   hash of (gateway, model, record, sender) -> window with its mails
+ *   index     kind time key                         -> nothing; the oldest of each kind first
+ *   bounces   time sequence                         -> event
+ *   counters  name                                  -> number
+ *
+ * An index entry stays where it was filed while its record is refreshed; who
+ * meets it at the old place moves it.  So a refresh costs no second write.
+ */
+#ifndef POSTERN_STORE_INTERNAL_H
+#define POSTERN_STORE_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "codec.h"
+#include "env.h"
+
+#include "postern/arena.h"
+
+enum { D_META, D_ALIASES, D_LOCALS, D_RETIRED, D_GATEWAYS, D_TABLES };
+enum { S_META, S_THREADS, S_LEASES, S_WINDOWS, S_INDEX, S_BOUNCES, S_COUNTERS, S_TABLES };
+
+struct pn_store {
+	struct pn_env directory, state;
+	struct pn_store_options options;	/* defaults filled in; path is not kept */
+	EVP_MD *sha256;
+};
+
+/* -- keys -- */
+
+enum { PN_KEY_MAX = 511, PN_HASH_BYTES = 16 };
+
+struct pn_key {
+	char b[PN_KEY_MAX];
+	size_t n;
+	bool bad;	/* too long, or a NUL within a part */
+};
+
+void pn_key_init(struct pn_key *key);
+void pn_key_add_byte(struct pn_key *key, unsigned char byte);
+void pn_key_add_u64(struct pn_key *key, uint64_t value);
+void pn_key_add(struct pn_key *key, struct pn_str bytes);	/* as they are */
+void pn_key_add_part(struct pn_key *key, struct pn_str part);	/* with a NUL behind */
+void pn_key_add_lower(struct pn_key *key, struct pn_str text);	/* A-Z lower-cased; no NUL in it */
+
+static inline struct pn_str
+pn_key_str(const struct pn_key *key)
+{
+	return pn_str_n(key->b, key->n);
+}
+
+/* source gateway 0 full */
+void pn_alias_key(struct pn_key *key, enum pn_source source, struct pn_str gateway, struct pn_str full);
+/* source gateway 0 local 0 full */
+void pn_local_key(struct pn_key *key, enum pn_source source, struct pn_str gateway, struct pn_str local,
+    struct pn_str full);
+/* gateway 0 address, lower-cased */
+void pn_retired_key(struct pn_key *key, struct pn_str gateway, struct pn_str address);
+/* Takes "gateway 0 rest" apart; false: it is no such key. */
+PN_CHECK bool pn_key_split(struct pn_str key, struct pn_str *gateway, struct pn_str *rest);
+
+struct pn_hash {
+	char b[PN_HASH_BYTES];
+};
+
+/* Of the parts and their lengths: no two lists of parts look alike. */
+struct pn_hash pn_hash_parts(struct pn_store *store, const struct pn_str *parts, size_t n);
+struct pn_hash pn_hash_message(struct pn_store *store, struct pn_str gateway, struct pn_str message_id);
+
+static inline struct pn_str
+pn_hash_str(const struct pn_hash *hash)
+{
+	return pn_str_n(hash->b, sizeof(hash->b));
+}
+
+/* -- transactions -- */
+
+enum pn_status pn_directory_write(struct pn_store *store, pn_txn_fn *fn, void *ctx, struct pn_error *err);
+int pn_generation_grow(struct pn_store *store, MDB_txn *txn);
+int pn_generation_get(struct pn_store *store, MDB_txn *txn, uint64_t *out);
+
+/* A write to `state`: when it is full, expired entries are removed (as of now,
+ * seconds) and the write is tried once more. */
+enum pn_status pn_state_write(struct pn_store *store, int64_t now, pn_txn_fn *fn, void *ctx,
+    struct pn_error *err);
+
+/* PN_INVALID unless the name can be one of a gateway. */
+enum pn_status pn_gateway_check(struct pn_str gateway, struct pn_error *err);
+
+/* -- state: sequence, expiry, bounds -- */
+
+int pn_sequence_next(struct pn_store *store, MDB_txn *txn, uint64_t n, uint64_t *first);
+
+/* Kinds of records in the index. */
+enum pn_kind { PN_KIND_THREAD, PN_KIND_LEASE, PN_KIND_WINDOW, PN_KINDS };
+
+/* Adds a record and files it; the oldest of its kind gives way when there are
+ * too many.  filed is the time that its encoded value carries. */
+int pn_record_add(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
+    int64_t filed, struct pn_str value);
+/* Replaces one that was filed before, with the same time. */
+int pn_record_replace(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
+    struct pn_str value);
+int pn_record_get(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
+    struct pn_str *value);
+int pn_record_remove(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
+    int64_t filed);
+
+/* Removes what expired before `now`, in small transactions, until `most` are done. */
+int pn_sweep_run(struct pn_store *store, int64_t now, size_t most, size_t *removed);
+
+/* -- directory: retired addresses, shared by all who rename -- */
+
+/* Retires the address unless it is that of an alias. *changed is set when
+ * something was written. */
+int pn_retire(struct pn_store *store, MDB_txn *txn, const struct pn_retired *row, bool *changed);
+/* The address is in use (again). */
+int pn_retire_end(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_str address,
+    bool *changed);
+/* MDB_NOTFOUND: not retired.  Follows renames of renames; *out in the arena. */
+int pn_retired_find(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_str address,
+    struct pn_arena *arena, struct pn_retired *out);
+/* Sets *out to 0 and returns MDB_NOTFOUND when it never was. */
+int pn_synced_find(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, enum pn_table table,
+    int64_t *out);
+
+/* -- threads, within another's transaction -- */
+int pn_thread_put(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, const struct pn_thread *thread,
+    int64_t now);
+
+#endif

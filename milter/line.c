@@ -1,0 +1,129 @@
+#include "line.h"
+
+#include "counters.h"
+#include "postern/clock.h"
+#include "postern/log.h"
+
+enum { LINE_LIMIT = 4000, SHOWN_RCPTS = 8, SHOWN_ROUTES = 8 };
+
+void
+line_rcpt(const struct session *s, struct pn_str address, enum session_rcpt answer, const struct pn_error *err)
+{
+	struct pn_buf line;
+	enum pn_log_level level = PN_LOG_INFO;
+
+	switch (answer) {
+	case RCPT_ACCEPTED:
+		return;
+	case RCPT_REFUSED:
+		count(COUNT_RCPT_REFUSED, 1);
+		break;
+	case RCPT_TROUBLE:
+		level = PN_LOG_ERROR;
+		count(COUNT_RCPT_TROUBLE, 1);
+		break;
+	case RCPT_LATER:
+	case RCPT_TOO_MANY:
+		count(COUNT_RCPT_TROUBLE, 1);
+		break;
+	}
+	pn_buf_init(&line, LINE_LIMIT);
+	pn_buf_addf(&line, "rcpt=%s", answer == RCPT_REFUSED ? "refuse rule=unknown_address" : answer == RCPT_TROUBLE
+	    ? "defer rule=trouble" : answer == RCPT_LATER ? "defer rule=separate" : "defer rule=limit");
+	pn_log_key_address(&line, "from", s->sender);
+	pn_log_key_address(&line, "to", address);
+	if (err->text[0] != '\0')
+		pn_log_key(&line, "reason", pn_str_c(err->text));
+	pn_log_line(level, pn_buf_str(&line));
+	pn_buf_done(&line);
+}
+
+static void
+add_routes(struct pn_buf *line, const struct pn_decision *decision)
+{
+	for (size_t i = 0; i < decision->route_count && i < SHOWN_ROUTES; i++) {
+		const struct pn_route *route = &decision->routes[i];
+
+		pn_log_key(line, "route", route->model);
+		if (route->thread_unknown)
+			pn_buf_add_c(line, ":?");
+		else if (route->thread_id != 0)
+			pn_buf_addf(line, ":%llu", (unsigned long long)route->thread_id);
+		else
+			pn_buf_add_c(line, ":new");
+	}
+}
+
+static void
+add_part(struct pn_buf *line, const struct pn_gate_part *part)
+{
+	pn_log_key(line, "gateway", part->gateway->name);
+	pn_buf_addf(line, " verdict=%s rule=%s", pn_action_name(part->verdict.action), pn_rule_name(part->verdict.rule));
+	if (part->verdict.action != part->decided.action)
+		pn_buf_addf(line, " alone=%s", pn_action_name(part->decided.action));
+	if (part->has_decision)
+		add_routes(line, &part->decision);
+	if (part->delivered_to.n > 0)
+		pn_log_key_address(line, "delivered_to", part->delivered_to.v[0]);
+	if (part->verdict.action != PN_ACTION_ACCEPT || (part->has_decision && part->decision.doubts != 0))
+		pn_log_key(line, "reason", part->verdict.reason);
+	count_verdict(&part->verdict);
+}
+
+static void
+add_envelope(struct pn_buf *line, const struct session *s)
+{
+	pn_log_key_address(line, "from", s->sender);
+	for (size_t i = 0; i < s->mail.rcpt_count && i < SHOWN_RCPTS; i++)
+		pn_log_key_address(line, "to", s->mail.rcpts[i].raw);
+	if (s->mail.rcpt_count > SHOWN_RCPTS)
+		pn_buf_addf(line, " recipients=%zu", s->mail.rcpt_count);
+}
+
+static void
+add_targets(struct pn_buf *line, const struct pn_closing *closing)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < closing->edit_count && shown < SHOWN_RCPTS; i++)
+		if (closing->edits[i].kind == PN_EDIT_ADD_RCPT) {
+			pn_log_key_address(line, "redirect", closing->edits[i].text);
+			shown++;
+		}
+}
+
+void
+line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_result *result, bool failed)
+{
+	struct pn_buf line;
+	bool ours = result->part_count > 0;
+
+	count(COUNT_MAILS, 1);
+	count(COUNT_RCPT_OURS, s->ours);
+	count(COUNT_LEARNED, result->learned);
+	if (s->mail.outbound)
+		count(COUNT_OUTBOUND, 1);
+	if (result->learn_error.n > 0)
+		count(COUNT_STORE_ERRORS, 1);
+	pn_buf_init(&line, LINE_LIMIT);
+	pn_log_key(&line, "qid", qid.n > 0 ? qid : PN_STR("-"));
+	if (!ours)
+		pn_buf_addf(&line, " verdict=%s", s->mail.outbound ? "outbound" : s->ours > 0 ? "role" : "pass");
+	for (size_t i = 0; i < result->part_count; i++)
+		add_part(&line, &result->parts[i]);
+	add_envelope(&line, s);
+	if (result->parsed && result->message.message_id.n > 0)
+		pn_log_key_address(&line, "message-id", result->message.message_id);
+	add_targets(&line, &result->closing);
+	if (result->unreadable.n > 0)
+		pn_log_key(&line, "unreadable", result->unreadable);
+	if (result->learned > 0)
+		pn_buf_addf(&line, " learned=%zu", result->learned);
+	if (result->learn_error.n > 0)
+		pn_log_key(&line, "not_stored", result->learn_error);
+	if (failed)
+		pn_buf_add_c(&line, " failed=changes");
+	pn_buf_addf(&line, " ms=%lld", (long long)(pn_clock_mono_us() - s->started_us) / 1000);
+	pn_log_line(failed || result->learn_error.n > 0 ? PN_LOG_ERROR : PN_LOG_INFO, pn_buf_str(&line));
+	pn_buf_done(&line);
+}

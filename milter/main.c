@@ -1,0 +1,154 @@
+/* postern-milter - decides about mail inside the SMTP session; see postern-milter(8). */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "callbacks.h"
+#include "housekeeping.h"
+#include "poke.h"
+#include "postern/log.h"
+#include "postern/program.h"
+
+enum {
+	DATA_SIZE = 1 << 20,	/* one header of Postfix's header_size_limit is over libmilter's default */
+	STOP_SECONDS = 5,	/* for callbacks that still run when libmilter has returned */
+	FILES_PER_SESSION = 4,
+};
+
+static const struct pn_program program = {
+	.name = "postern-milter",
+	.synopsis = "[-c FILE] [-v]",
+	.purpose = "Decides about mail for an application behind Postfix, inside the SMTP session.",
+	.options = "  -c FILE    the configuration (" PN_CONFIG_DEFAULT_PATH ")\n"
+	    "  -v         log more\n"
+	    "  --help     this text\n"
+	    "  --version  the version\n"
+	    "It stays in the foreground.  SIGUSR1 reads the configuration again; SIGTERM stops it.\n",
+};
+
+struct options {
+	const char *config;
+	bool verbose;
+};
+
+/* Returns -1 to go on, else the exit code. */
+static int
+read_options(int argc, char **argv, struct options *out)
+{
+	*out = (struct options){ .config = PN_CONFIG_DEFAULT_PATH };
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			pn_program_help(&program, stdout);
+			return EX_OK;
+		}
+		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+			pn_program_version(&program, stdout);
+			return EX_OK;
+		}
+		if (strcmp(argv[i], "-v") == 0)
+			out->verbose = true;
+		else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
+			out->config = argv[++i];
+		else
+			return pn_program_misuse(&program, "%s: no such option, or its value is missing", argv[i]);
+	}
+	return -1;
+}
+
+/* libmilter binds the socket itself: "unix:PATH" it knows, and fd:N by Debian's patch. */
+static int
+open_socket(const struct pn_config *config, struct pn_socket *bound)
+{
+	struct pn_error err = { "" };
+	struct pn_arena *arena = pn_arena_new(4096);
+	char *address = (char *)(uintptr_t)pn_arena_cstr(arena, config->milter_socket);
+	bool inherited = pn_str_starts(config->milter_socket, PN_STR("fd:"));
+	mode_t mask;
+	int ok;
+
+	if (!inherited && pn_socket_prepare(bound, config->milter_socket, config->socket_group, &err) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "milter_socket: %s", err.text);
+		return EX_UNAVAILABLE;
+	}
+	mask = umask(0177);
+	ok = smfi_setconn(address) == MI_SUCCESS && smfi_opensocket(0) == MI_SUCCESS;
+	(void)umask(mask);
+	if (!ok) {
+		pn_log(PN_LOG_ERROR, "milter_socket: cannot listen at %s", address);
+		return EX_UNAVAILABLE;
+	}
+	if (!inherited && pn_socket_finish(bound, config->socket_group, (unsigned)config->socket_mode, &err) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "milter_socket: %s", err.text);
+		return EX_UNAVAILABLE;
+	}
+	pn_arena_free(arena);
+	return EX_OK;
+}
+
+static int
+start(const struct options *options, struct pn_socket *bound)
+{
+	struct snapshot *snapshot;
+	const struct pn_config *config;
+	int code = state_open(options->config);
+
+	if (code != EX_OK)
+		return code;
+	if (options->verbose)
+		pn_log_set_level(PN_LOG_DEBUG);
+	snapshot = snapshot_take();
+	config = snapshot_gate(snapshot)->config;
+	(void)pn_raise_open_files(config->max_sessions * FILES_PER_SESSION);
+	if (smfi_register(callbacks) != MI_SUCCESS || smfi_setmaxdatasize(DATA_SIZE) == 0)
+		code = EX_SOFTWARE;
+	if (code == EX_OK)
+		code = open_socket(config, bound);
+	snapshot_release(snapshot);
+	if (code == EX_OK && (!housekeeping_start() || (bound->path[0] != '\0' && !poke_start(bound->path))))
+		code = EX_OSERR;
+	return code;
+}
+
+/* When libmilter has returned its workers may still be inside a callback. */
+static void
+wait_for_callbacks(void)
+{
+	struct timespec tick = { 0, 10000000 };
+
+	for (int i = 0; i < STOP_SECONDS * 100 && poke_running() > 0; i++)
+		(void)nanosleep(&tick, NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options options;
+	struct pn_socket bound = { .lock = -1 };
+	struct pn_error err = { "" };
+	int code = read_options(argc, argv, &options);
+
+	if (code >= 0)
+		return code;
+	pn_log_open(program.name, PN_LOG_STDERR, options.verbose ? PN_LOG_DEBUG : PN_LOG_INFO);
+	housekeeping_block_signals();
+	code = start(&options, &bound);
+	if (code != EX_OK) {
+		pn_socket_done(&bound);
+		return code;
+	}
+	pn_log(PN_LOG_INFO, "started, version %s", PN_VERSION);
+	pn_notify("READY=1");
+	if (smfi_main() != MI_SUCCESS)
+		code = EX_OSERR;
+	pn_notify("STOPPING=1");
+	wait_for_callbacks();
+	if (pn_store_sync(state_store(), &err) != PN_OK)
+		pn_log(PN_LOG_ERROR, "%s", err.text);
+	pn_log(PN_LOG_INFO, "stopped");
+	pn_socket_done(&bound);
+	/* nothing is freed: a late worker may still look at it */
+	_exit(code);
+}

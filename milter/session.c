@@ -1,0 +1,204 @@
+#include "session.h"
+
+#include <stdlib.h>
+
+#include "postern/clock.h"
+
+enum {
+	ARENA_LIMIT = 64 << 20,		/* what the headers of one mail may become while they are read */
+	SENDER_MAX = 2048,
+};
+
+struct session *
+session_new(void)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		pn_out_of_memory();
+	return s;
+}
+
+void
+session_end(struct session *s)
+{
+	snapshot_release(s->snapshot);
+	s->snapshot = NULL;
+	/* an idle connection keeps no buffers */
+	pn_mime_free(s->mime);
+	s->mime = NULL;
+	pn_arena_free(s->arena);
+	s->arena = NULL;
+	s->mail = (struct pn_gate_mail){ .rcpt_count = 0 };
+	s->rcpts = NULL;
+	s->rcpt_cap = s->field_cap = s->ours = s->header_bytes = 0;
+}
+
+void
+session_free(struct session *s)
+{
+	if (s == NULL)
+		return;
+	session_end(s);
+	free(s);
+}
+
+void
+session_begin(struct session *s, struct pn_str sender, bool smtp, bool authenticated)
+{
+	const struct pn_config *config;
+
+	session_end(s);
+	s->snapshot = snapshot_take();
+	config = snapshot_gate(s->snapshot)->config;
+	s->arena = pn_arena_new(ARENA_LIMIT);
+	s->sender = pn_arena_dup(s->arena, pn_str_head(sender, SENDER_MAX));
+	s->started_us = pn_clock_mono_us();
+	s->mail.smtp = smtp;
+	s->mail.authenticated = authenticated;
+	s->mail.null_sender = sender.n == 0 || pn_str_eq(sender, PN_STR("<>"));
+	s->mail.outbound = smtp ? authenticated || s->outbound_daemon || s->trusted_network : config->outbound_sendmail;
+}
+
+/* -- recipients ------------------------------------------------------------------------ */
+
+static struct pn_str
+parameter(char **argv, struct pn_str name, struct pn_arena *arena)
+{
+	for (size_t i = 1; argv[i] != NULL; i++) {
+		struct pn_str arg = pn_str_c(argv[i]);
+
+		if (pn_str_starts_nocase(arg, name))
+			return pn_arena_dup(arena, pn_str_from(arg, name.n));
+	}
+	return PN_STR_EMPTY;
+}
+
+/* mixed = separate: a transaction is for one gateway, or for people. */
+static bool
+is_other_kind(const struct session *s, const struct pn_rcpt *who)
+{
+	const struct pn_rcpt *first;
+
+	if (snapshot_gate(s->snapshot)->config->mixed != PN_MIXED_SEPARATE || s->mail.rcpt_count == 0)
+		return false;
+	first = &s->rcpts[0].who;
+	return first->answer != who->answer
+	    || (who->answer == PN_RCPT_OURS && first->gateway != who->gateway);
+}
+
+static enum session_rcpt
+classify(struct session *s, struct pn_str raw, struct pn_rcpt *who, struct pn_error *err)
+{
+	const struct pn_gate *gate = snapshot_gate(s->snapshot);
+
+	switch (pn_gate_recipient(gate, raw, pn_clock_now(), s->arena, who, err)) {
+	case PN_OK:
+		break;
+	case PN_INVALID:
+	case PN_NOT_FOUND:
+		/* no address of a domain of ours: Postfix judges it */
+		*who = (struct pn_rcpt){ .kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS, .address = raw };
+		break;
+	case PN_TEMPFAIL:
+	case PN_LIMIT:
+		return RCPT_TROUBLE;
+	}
+	if (who->answer == PN_RCPT_REJECT) {
+		if (s->mail.smtp)
+			return RCPT_REFUSED;
+		/* sendmail(1) cannot be refused: Odoo says no */
+		who->answer = PN_RCPT_OURS;
+	}
+	if (s->mail.smtp && is_other_kind(s, who))
+		return RCPT_LATER;
+	if (who->answer == PN_RCPT_OURS && s->ours >= gate->config->recipient_limit)
+		return RCPT_TOO_MANY;
+	return RCPT_ACCEPTED;
+}
+
+enum session_rcpt
+session_rcpt(struct session *s, char **argv, struct pn_error *err)
+{
+	struct pn_envelope_rcpt rcpt = { .raw = pn_arena_dup(s->arena, pn_str_c(argv[0])) };
+	enum session_rcpt answer = classify(s, rcpt.raw, &rcpt.who, err);
+
+	if (answer == RCPT_TROUBLE && !s->mail.smtp) {
+		/* nor deferred: it goes on as it is, to the transport that waits */
+		rcpt.who = (struct pn_rcpt){ .kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS };
+		answer = RCPT_ACCEPTED;
+	}
+	if (answer != RCPT_ACCEPTED)
+		return answer;
+	rcpt.notify = parameter(argv, PN_STR("NOTIFY="), s->arena);
+	rcpt.orcpt = parameter(argv, PN_STR("ORCPT="), s->arena);
+	s->rcpts = pn_arena_grow(s->arena, s->rcpts, s->mail.rcpt_count, &s->rcpt_cap, s->mail.rcpt_count + 1,
+	    sizeof(*s->rcpts));
+	s->rcpts[s->mail.rcpt_count++] = rcpt;
+	s->mail.rcpts = s->rcpts;
+	s->ours += rcpt.who.answer == PN_RCPT_OURS;
+	return RCPT_ACCEPTED;
+}
+
+/* -- the message ---------------------------------------------------------------------------- */
+
+/* Headers of ours are noted even past the limit: they must be taken out. */
+static bool
+is_own_header(struct pn_str name)
+{
+	return pn_str_starts_nocase(name, PN_STR("X-Postern-"));
+}
+
+/* Nobody asks about a mail that is not ours and not from us. */
+static bool
+is_read(const struct session *s)
+{
+	return s->ours > 0 || s->mail.outbound;
+}
+
+void
+session_header(struct session *s, struct pn_str name, struct pn_str raw)
+{
+	struct pn_field field;
+
+	s->header_bytes += name.n + raw.n + 3;
+	if (s->header_bytes > snapshot_gate(s->snapshot)->config->header_limit)
+		s->mail.over_limit = true;
+	if (!is_own_header(name) && (s->mail.over_limit || !is_read(s)))
+		return;
+	field = (struct pn_field){ pn_arena_dup(s->arena, name),
+		pn_arena_dup(s->arena, pn_str_head(raw, s->mail.over_limit ? 0 : raw.n)) };
+	s->mail.fields.v = pn_arena_grow(s->arena, s->mail.fields.v, s->mail.fields.n, &s->field_cap,
+	    s->mail.fields.n + 1, sizeof(field));
+	s->mail.fields.v[s->mail.fields.n++] = field;
+	if (s->mail.over_limit || s->ours == 0)
+		return;
+	if (s->mime == NULL)
+		s->mime = pn_mime_new();
+	pn_mime_header(s->mime, field.name, field.raw);
+}
+
+void
+session_end_of_headers(struct session *s)
+{
+	if (s->mime == NULL && s->ours > 0)
+		s->mime = pn_mime_new();
+	if (s->mime != NULL)
+		pn_mime_end_of_headers(s->mime);
+}
+
+void
+session_body(struct session *s, struct pn_str chunk)
+{
+	if (s->mime != NULL && pn_mime_wants_body(s->mime))
+		pn_mime_body(s->mime, chunk);
+}
+
+void
+session_decide(struct session *s, struct pn_gate_result *result)
+{
+	s->mail.now_ms = pn_clock_now_ms();
+	if (s->mime != NULL)
+		pn_mime_end(s->mime, s->arena, &s->mail.mime);
+	pn_gate_decide(snapshot_gate(s->snapshot), &s->mail, s->arena, result);
+}

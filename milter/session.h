@@ -1,0 +1,55 @@
+/* session.h - one milter conversation: a connection, and on it one mail after
+ * another.
+ *
+ * libmilter moves a conversation between threads, one callback at a time:
+ * everything that lives longer than a callback is here, nothing in thread-local
+ * storage, no lock and no LMDB transaction.
+ */
+#ifndef POSTERN_MILTER_SESSION_H
+#define POSTERN_MILTER_SESSION_H
+
+#include <libmilter/mfapi.h>
+
+#include "shared.h"
+#include "postern/gate.h"
+
+struct session {
+	bool trusted_network;		/* the client is in outbound_networks */
+	bool outbound_daemon;		/* {daemon_name} is in outbound_daemons */
+	unsigned char client[16];
+	unsigned long steps;		/* negotiated SMFIP_* flags */
+
+	/* the mail, from MAIL to its end or ABORT; .snapshot is NULL outside */
+	struct snapshot *snapshot;
+	struct pn_arena *arena;
+	struct pn_mime *mime;
+	struct pn_gate_mail mail;
+	struct pn_envelope_rcpt *rcpts;
+	size_t rcpt_cap;
+	size_t field_cap;
+	size_t ours;			/* recipients of ours */
+	size_t header_bytes;
+	struct pn_str sender;		/* MAIL FROM as given, with <> */
+	int64_t started_us;
+};
+
+struct session *session_new(void);
+void session_free(struct session *session);	/* NULL is fine */
+
+/* A mail begins: takes a snapshot of the configuration. */
+void session_begin(struct session *session, struct pn_str sender, bool smtp, bool authenticated);
+/* It is over, whatever became of it. */
+void session_end(struct session *session);
+
+/* RCPT TO: classified, and noted when it is accepted. */
+enum session_rcpt { RCPT_ACCEPTED, RCPT_REFUSED, RCPT_TROUBLE, RCPT_LATER, RCPT_TOO_MANY };
+enum session_rcpt session_rcpt(struct session *session, char **argv, struct pn_error *err);
+
+void session_header(struct session *session, struct pn_str name, struct pn_str raw);
+void session_end_of_headers(struct session *session);
+void session_body(struct session *session, struct pn_str chunk);
+
+/* The end of the message: the decision; the result lives in session->arena. */
+void session_decide(struct session *session, struct pn_gate_result *result);
+
+#endif

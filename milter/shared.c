@@ -1,0 +1,164 @@
+#include "shared.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "postern/clock.h"
+#include "postern/log.h"
+
+struct snapshot {
+	struct pn_gate gate;
+	struct pn_config *config;
+	unsigned users;		/* under current_lock; the current one has one of its own */
+};
+
+static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct snapshot *current;
+static struct pn_store *store;
+static const char *config_path;
+
+struct pn_store *
+state_store(void)
+{
+	return store;
+}
+
+const struct pn_gate *
+snapshot_gate(const struct snapshot *snapshot)
+{
+	return &snapshot->gate;
+}
+
+struct snapshot *
+snapshot_take(void)
+{
+	struct snapshot *taken;
+
+	(void)pthread_mutex_lock(&current_lock);
+	taken = current;
+	taken->users++;
+	(void)pthread_mutex_unlock(&current_lock);
+	return taken;
+}
+
+void
+snapshot_release(struct snapshot *snapshot)
+{
+	bool last;
+
+	if (snapshot == NULL)
+		return;
+	(void)pthread_mutex_lock(&current_lock);
+	last = --snapshot->users == 0;
+	(void)pthread_mutex_unlock(&current_lock);
+	if (last) {
+		pn_config_free(snapshot->config);
+		free(snapshot);
+	}
+}
+
+static void
+make_current(struct pn_config *config)
+{
+	struct snapshot *fresh = calloc(1, sizeof(*fresh)), *old;
+
+	if (fresh == NULL)
+		pn_out_of_memory();
+	*fresh = (struct snapshot){ .gate = { config, store }, .config = config, .users = 1 };
+	(void)pthread_mutex_lock(&current_lock);
+	old = current;
+	current = fresh;
+	(void)pthread_mutex_unlock(&current_lock);
+	snapshot_release(old);
+}
+
+/* One log line for each finding. */
+static void
+log_report(struct pn_config_report *report)
+{
+	struct pn_str rest = pn_buf_str(&report->text), line;
+
+	while (rest.n > 0 && pn_str_split(&rest, '\n', &line))
+		if (line.n > 0)
+			pn_log_line(report->errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, line);
+	pn_config_report_done(report);
+}
+
+static enum pn_status
+load(struct pn_config **config)
+{
+	struct pn_config_report report;
+	enum pn_status st;
+
+	pn_config_report_init(&report);
+	st = pn_config_load(config_path, config, &report);
+	log_report(&report);
+	return st;
+}
+
+static enum pn_status
+apply(struct pn_config *config)
+{
+	struct pn_gate gate = { config, store };
+	struct pn_directory_changes changes = { 0, 0, 0 };
+	struct pn_error err = { "" };
+	enum pn_status st = pn_gate_apply(&gate, pn_clock_now(), &changes, &err);
+
+	if (st != PN_OK)
+		pn_log(PN_LOG_ERROR, "%s", err.text);
+	else
+		pn_log(PN_LOG_INFO, "configuration %s: %zu gateways, %zu domains, %zu aliases "
+		    "(%llu added, %llu changed, %llu removed)", config_path, config->directory.gateway_count,
+		    config->directory.domain_count, config->alias_count, (unsigned long long)changes.added,
+		    (unsigned long long)changes.changed, (unsigned long long)changes.removed);
+	return st;
+}
+
+int
+state_open(const char *path)
+{
+	struct pn_config *config;
+	struct pn_error err = { "" };
+
+	config_path = path;
+	if (load(&config) != PN_OK)
+		return EX_CONFIG;
+	pn_log_open("postern-milter", config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR,
+	    config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
+	if (pn_store_open(&config->store, &store, &err) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "%s", err.text);
+		pn_config_free(config);
+		return EX_UNAVAILABLE;
+	}
+	if (apply(config) != PN_OK) {
+		pn_config_free(config);
+		return EX_UNAVAILABLE;
+	}
+	make_current(config);
+	return EX_OK;
+}
+
+void
+state_reload(void)
+{
+	struct pn_config *config;
+
+	if (load(&config) != PN_OK) {
+		pn_log(PN_LOG_ERROR, "configuration %s is not used: the one before stays", config_path);
+		return;
+	}
+	if (apply(config) != PN_OK) {
+		pn_config_free(config);
+		return;
+	}
+	pn_log_set_level(config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
+	make_current(config);
+}
+
+void
+state_close(void)
+{
+	pn_store_close(store);
+	store = NULL;
+}

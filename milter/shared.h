@@ -1,0 +1,30 @@
+/* shared.h - what all conversations share: the store and the current
+ * configuration.
+ *
+ * A snapshot is counted: a mail keeps the one it began with, a reload swaps
+ * the current one, the last user frees the old one.  Thread-safe.
+ */
+#ifndef POSTERN_MILTER_SHARED_H
+#define POSTERN_MILTER_SHARED_H
+
+#include "postern/gate.h"
+
+struct snapshot;
+
+/* Reads the configuration and opens the store; the texts are logged.
+ * Returns an exit code of sysexits.h, 0 when all is well. */
+int state_open(const char *config_path);
+
+/* Reads the configuration again; a bad one is logged and the old one stays. */
+void state_reload(void);
+
+/* Syncs and closes the store.  Only after the last conversation. */
+void state_close(void);
+
+struct snapshot *snapshot_take(void);
+void snapshot_release(struct snapshot *snapshot);	/* NULL is fine */
+const struct pn_gate *snapshot_gate(const struct snapshot *snapshot);
+
+struct pn_store *state_store(void);
+
+#endif

@@ -1,0 +1,26 @@
+/* protocol.h - how a connection's bytes become answers.
+ *
+ * A listener speaks one protocol; the server knows connections, limits and
+ * buffers, the protocol knows frames and questions.  Answers are given inline:
+ * nothing here may block.
+ */
+#ifndef POLICY_PROTOCOL_H
+#define POLICY_PROTOCOL_H
+
+#include "service.h"
+
+struct protocol {
+	const char *name;
+	void *(*open)(struct service *service);		/* a session, one per connection */
+	void (*close)(void *session);
+	/* Takes bytes off *in up to the end of one request, and appends its answer.
+	 * PN_OK: one was answered; PN_NOT_FOUND: *in is used up; PN_INVALID or
+	 * PN_LIMIT: this is not our protocol, hang up. */
+	enum pn_status (*step)(void *session, struct pn_str *in, struct pn_buf *out);
+	bool (*is_partial)(const void *session);	/* a request has begun */
+};
+
+/* Postfix's socketmap_table(5): "NAME KEY" -> "OK value", "NOTFOUND ", ... */
+extern const struct protocol protocol_socketmap;
+
+#endif

@@ -1,0 +1,230 @@
+#include "service.h"
+
+#include <stdio.h>
+
+#include "postern/clock.h"
+#include "postern/log.h"
+
+enum { ARENA_LIMIT = 1 << 20, COMPLAIN_AGAIN = 60 };
+
+static void
+set_log_level(struct service *service)
+{
+	service->debug = service->verbose || service->config->log_debug;
+	pn_log_set_level(service->debug ? PN_LOG_DEBUG : PN_LOG_INFO);
+}
+
+void
+service_init(struct service *service, const char *path, struct pn_config *config, bool verbose)
+{
+	*service = (struct service){ .path = path, .config = config, .arena = pn_arena_new(ARENA_LIMIT),
+		.verbose = verbose };
+	set_log_level(service);
+	service_tick(service);
+}
+
+void
+service_done(struct service *service)
+{
+	pn_store_close(service->store);
+	pn_config_free(service->pending);
+	pn_config_free(service->config);
+	pn_arena_free(service->arena);
+	*service = (struct service){ 0 };
+}
+
+void
+service_complain(struct service *service, const char *text)
+{
+	int64_t now = pn_clock_now();
+
+	if (strcmp(service->complaint, text) == 0 && now - service->complained < COMPLAIN_AGAIN)
+		return;
+	(void)snprintf(service->complaint, sizeof(service->complaint), "%s", text);
+	service->complained = now;
+	pn_log(PN_LOG_ERROR, "%s", text);
+}
+
+void
+service_log_report(const struct pn_config_report *report)
+{
+	struct pn_str rest = pn_buf_str(&report->text), line;
+
+	while (pn_str_split(&rest, '\n', &line))
+		if (line.n > 0)
+			pn_log_line(report->errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, line);
+}
+
+/* The same rows that every other program of this host puts there from the same
+ * files: by diff, so whoever comes second changes nothing. */
+static enum pn_status
+fill_store(struct pn_store *store, const struct pn_config *config, struct pn_error *err)
+{
+	const struct pn_directory *directory = &config->directory;
+	struct pn_directory_changes changes;
+	enum pn_status st;
+
+	st = pn_directory_apply(store, PN_SOURCE_CONFIG, PN_STR_EMPTY, config->aliases, config->alias_count,
+	    &changes, err);
+	for (size_t i = 0; i < directory->domain_count && st == PN_OK; i++) {
+		const struct pn_domain *d = &directory->domains[i];
+
+		st = pn_directory_remember_domain(store, d->gateway->name, d->name, d->bounce, d->catchall,
+		    pn_clock_now(), err);
+	}
+	return st;
+}
+
+/* One store per path: opening the same file twice in a process is forbidden, so
+ * changed sizes count from the next start. */
+static enum pn_status
+apply(struct service *service, const struct pn_config *config, struct pn_error *err)
+{
+	bool same = service->store != NULL
+	    && pn_str_eq(service->config->state_directory, config->state_directory);
+	struct pn_store *store = service->store;
+	enum pn_status st = PN_OK;
+
+	if (!same)
+		st = pn_store_open(&config->store, &store, err);
+	if (st != PN_OK)
+		return st;
+	st = fill_store(store, config, err);
+	if (same)
+		return st;
+	if (st != PN_OK) {
+		pn_store_close(store);
+		return st;
+	}
+	pn_store_close(service->store);
+	service->store = store;
+	return PN_OK;
+}
+
+static void
+log_ready(struct service *service, const char *what)
+{
+	struct pn_buf line;
+
+	pn_buf_init(&line, 4096);
+	pn_buf_add_c(&line, what);
+	pn_log_key(&line, "config", pn_str_c(service->path));
+	pn_log_key(&line, "state", service->config->state_directory);
+	pn_buf_addf(&line, " gateways=%zu domains=%zu aliases=%zu", service->config->directory.gateway_count,
+	    service->config->directory.domain_count, service->config->alias_count);
+	pn_log_line(PN_LOG_INFO, pn_buf_str(&line));
+	pn_buf_done(&line);
+	service->complaint[0] = '\0';
+}
+
+static void
+take_pending(struct service *service)
+{
+	struct pn_error err = { "" };
+
+	if (apply(service, service->pending, &err) != PN_OK) {
+		service_complain(service, err.text);
+		return;
+	}
+	pn_config_free(service->config);
+	service->config = service->pending;
+	service->pending = NULL;
+	service->ready = true;
+	set_log_level(service);
+	log_ready(service, "reloaded");
+}
+
+void
+service_tick(struct service *service)
+{
+	struct pn_error err = { "" };
+
+	if (service->pending != NULL)
+		take_pending(service);
+	if (service->ready)
+		return;
+	if (apply(service, service->config, &err) == PN_OK) {
+		service->ready = true;
+		log_ready(service, "ready");
+	} else
+		service_complain(service, err.text);
+}
+
+void
+service_reload(struct service *service)
+{
+	struct pn_config_report report;
+	struct pn_config *config = NULL;
+	enum pn_status st;
+
+	pn_config_report_init(&report);
+	st = pn_config_load(service->path, &config, &report);
+	service_log_report(&report);
+	pn_config_report_done(&report);
+	if (st != PN_OK) {
+		pn_log(PN_LOG_ERROR, "the new configuration is not used; the old one stays");
+		return;
+	}
+	if (!pn_str_eq(config->map_socket, service->config->map_socket))
+		pn_log(PN_LOG_WARN, "map_socket has changed: it counts from the next start");
+	pn_config_free(service->pending);
+	service->pending = config;
+	take_pending(service);
+}
+
+/* -- questions ---------------------------------------------------------------- */
+
+/* The ports while there is no store: nothing can be said, neither yes nor no. */
+static enum pn_status
+no_aliases(void *ctx, struct pn_str key, struct pn_arena *arena, struct pn_aliases *out)
+{
+	(void)ctx, (void)key, (void)arena, (void)out;
+	return PN_TEMPFAIL;
+}
+
+static struct pn_alias_source
+no_alias_source(void *ctx, const struct pn_gateway *gateway)
+{
+	(void)gateway;
+	return (struct pn_alias_source){ ctx, no_aliases, no_aliases };
+}
+
+static enum pn_status
+no_retired(void *ctx, const struct pn_gateway *gateway, struct pn_str address, struct pn_arena *arena,
+    struct pn_str *successor)
+{
+	(void)ctx, (void)gateway, (void)address, (void)arena, (void)successor;
+	return PN_TEMPFAIL;
+}
+
+static bool
+never_complete(void *ctx, const struct pn_gateway *gateway)
+{
+	(void)ctx, (void)gateway;
+	return false;
+}
+
+enum pn_status
+service_classify(struct service *service, struct pn_str address, struct pn_rcpt *out, struct pn_error *err)
+{
+	static const struct pn_recipient_facts nothing = { NULL, no_alias_source, no_retired, never_complete };
+	const struct pn_directory *directory = &service->config->directory;
+	struct pn_facts facts;
+	enum pn_status st;
+
+	pn_arena_reset(service->arena);
+	if (!service->ready)
+		return pn_recipient_classify(directory, &nothing, address, service->arena, out, err);
+	st = pn_facts_open(&facts, service->store, service->arena, pn_clock_now(), err);
+	if (st != PN_OK) {
+		service_complain(service, err->text);
+		return pn_recipient_classify(directory, &nothing, address, service->arena, out, err);
+	}
+	st = pn_recipient_classify(directory, &facts.recipient, address, service->arena, out, err);
+	pn_facts_close(&facts);
+	if (st == PN_OK && pn_arena_exhausted(service->arena))
+		st = pn_fail(err, PN_LIMIT, "the answer needs too much memory");
+	if (st == PN_TEMPFAIL || st == PN_LIMIT)
+		service_complain(service, err->text);
+	return st;
+}

@@ -1,0 +1,50 @@
+/* service.h - what the answers come from: a configuration and a store.
+ *
+ * The daemon starts without a store, too: then addresses that need no table
+ * are answered, and whatever needs one gets "cannot say now" until the store
+ * can be opened and knows this configuration's aliases.  A new configuration
+ * takes the place of the old one only when all of that has succeeded.
+ *
+ * One thread.
+ */
+#ifndef POLICY_SERVICE_H
+#define POLICY_SERVICE_H
+
+#include "postern/config.h"
+#include "postern/facts.h"
+
+struct service {
+	const char *path;		/* of the configuration */
+	struct pn_config *config;	/* in use */
+	struct pn_config *pending;	/* loaded, but its store cannot be had yet; NULL: none */
+	struct pn_store *store;		/* NULL: not open */
+	bool ready;			/* the store holds what config says */
+	bool verbose;			/* -v: as if `debug` were set */
+	bool debug;			/* each question is logged */
+	struct pn_arena *arena;		/* of one request */
+	char complaint[sizeof(((struct pn_error *)0)->text)];	/* logged last */
+	int64_t complained;		/* seconds; the same text is not logged again for a minute */
+};
+
+/* Takes over config. */
+void service_init(struct service *service, const char *path, struct pn_config *config, bool verbose);
+void service_done(struct service *service);
+
+/* Once a second: opens the store and applies what is not applied yet. */
+void service_tick(struct service *service);
+
+/* Reads the configuration again.  A bad one is logged, and the old one stays. */
+void service_reload(struct service *service);
+
+/* Whose is this address?  As pn_recipient_classify(); *out lives until the next
+ * question. */
+PN_CHECK enum pn_status service_classify(struct service *service, struct pn_str address,
+    struct pn_rcpt *out, struct pn_error *err);
+
+/* A line for the operator; not the same one with every request. */
+void service_complain(struct service *service, const char *text);
+
+/* The findings of a load, one log line each. */
+void service_log_report(const struct pn_config_report *report);
+
+#endif

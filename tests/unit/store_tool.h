@@ -1,0 +1,116 @@
+/* store_tool.h - a state directory of their own for the tests of the store. */
+#ifndef POSTERN_TESTS_STORE_TOOL_H
+#define POSTERN_TESTS_STORE_TOOL_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "postern/arena.h"
+#include "postern/store.h"
+
+struct tool {
+	char path[64];
+	struct pn_store_options options;
+	struct pn_store *store;
+	struct pn_arena *arena;
+	struct pn_error err;
+};
+
+static inline void
+tool_must(struct tool *tool, enum pn_status st)
+{
+	if (st != PN_OK)
+		fail_msg("%s: %s", pn_status_name(st), tool->err.text);
+}
+
+static inline void
+tool_open(struct tool *tool)
+{
+	tool->options.path = tool->path;
+	tool_must(tool, pn_store_open(&tool->options, &tool->store, &tool->err));
+}
+
+static inline void
+tool_close(struct tool *tool)
+{
+	pn_store_close(tool->store);
+	tool->store = NULL;
+}
+
+static inline struct tool *
+tool_new(void)
+{
+	struct tool *tool = test_calloc(1, sizeof(*tool));
+
+	(void)snprintf(tool->path, sizeof(tool->path), "/tmp/postern-store-XXXXXX");
+	assert_non_null(mkdtemp(tool->path));
+	tool->arena = pn_arena_new(SIZE_MAX);
+	/* Small maps: a sanitizer would have to shadow 32 GiB. */
+	tool->options = (struct pn_store_options){ .directory_map_size = 1 << 28, .state_map_size = 1 << 28 };
+	return tool;
+}
+
+static inline void
+tool_unlink(struct tool *tool, const char *name)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", tool->path, name);
+	if (unlink(path) != 0)
+		(void)rmdir(path);
+}
+
+static inline void
+tool_free(struct tool *tool)
+{
+	static const char *const names[] = { "directory/data.mdb", "directory/lock.mdb", "directory",
+		"state/data.mdb", "state/lock.mdb", "state", "" };
+
+	tool_close(tool);
+	for (size_t i = 0; i < PN_COUNT(names); i++)
+		tool_unlink(tool, names[i]);
+	pn_arena_free(tool->arena);
+	test_free(tool);
+}
+
+/* Setup and teardown of one test, with the store open. */
+static inline int
+tool_setup(void **state)
+{
+	struct tool *tool = tool_new();
+
+	tool_open(tool);
+	*state = tool;
+	return 0;
+}
+
+static inline int
+tool_teardown(void **state)
+{
+	tool_free(*state);
+	return 0;
+}
+
+static inline struct pn_store_usage
+tool_usage(struct tool *tool)
+{
+	struct pn_store_usage usage;
+
+	tool_must(tool, pn_store_usage(tool->store, &usage, &tool->err));
+	return usage;
+}
+
+static inline void
+assert_str(struct pn_str got, const char *wanted)
+{
+	if (!pn_str_eq(got, pn_str_c(wanted)))
+		fail_msg("got \"" PN_STR_FMT "\", wanted \"%s\"", PN_STR_ARG(got), wanted);
+}
+
+#endif
