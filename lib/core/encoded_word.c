@@ -97,11 +97,10 @@ decode_word(struct pn_arena *arena, struct pn_wide charset, bool base64, struct 
 	for (size_t i = 0; i < charset.n; i++)
 		if (charset.p[i] == '*')
 			charset.n = i;	/* a language, RFC 2231 section 5 */
-	if (to_bytes(arena, charset.p, charset.n, &name)) {
+	if (to_bytes(arena, charset.p, charset.n, &name) && pn_str_is_ascii(name)) {
 		if (pn_str_find(name, '\0') != PN_STR_NONE)
 			return PN_NOT_FOUND;
-		if (pn_str_is_ascii(name))
-			found = pn_charset_find(name);
+		found = pn_charset_find(name);
 	}
 	return pn_charset_decode(found, bytes, arena, out) == PN_OK ? PN_OK : PN_NOT_FOUND;
 }

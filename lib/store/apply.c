@@ -46,7 +46,7 @@ check_row(const struct pn_alias_row *row, enum pn_source source, struct pn_str g
 	if (alias->full.n == 0 || key.bad || local.bad || alias->local.n > PN_TEXT_MAX
 	    || alias->model.n > PN_TEXT_MAX || alias->parent_model.n > PN_TEXT_MAX
 	    || (unsigned)alias->contact > PN_CONTACT_EMPLOYEES)
-		return pn_fail(err, PN_INVALID, "alias \"" PN_STR_FMT "\": empty or too long",
+		return pn_fail(err, PN_INVALID, "alias \"" PN_STR_FMT "\": empty, too long, or holds a NUL",
 		    PN_STR_ARG(pn_str_head(alias->full, 64)));
 	return PN_OK;
 }

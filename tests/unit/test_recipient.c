@@ -48,6 +48,8 @@ static const struct {
 	{ PASS, { .local = S("buch"), .full = S("buch@b\xc3\xbc" "cher.test"), .model = S("crm.lead") } },
 	{ PASS, { .local = S("a-label"), .full = S("a-label@xn--bcher-kva.test"), .model = S("crm.lead") } },
 	{ PASS, { .local = S("stra\xc3\x9f" "e"), .full = S("stra\xc3\x9f" "e@mixed.test"), .model = S("m") } },
+	{ PASS, { .local = S("\"q\""), .full = S("\"q\"@mixed.test"), .model = S("m"), .incoming_local = true } },
+	{ PASS, { .local = S("a@b"), .full = S("a@b@mixed.test"), .model = S("m"), .incoming_local = true } },
 	{ LIMITED, { .local = S("any"), .full = S("any@limited.test"), .model = S("m"), .incoming_local = true } },
 	{ LIMITED, { .local = S("typed"), .full = S("typed@Capital.test"), .model = S("m") } },
 };
@@ -58,6 +60,7 @@ static const struct {
 } retired[] = {
 	{ HAND_OVER, S("old@custom.test"), S("sales@custom.test") },
 	{ PASS, S("old@mixed.test"), S("sales@mixed.test") },
+	{ PASS, S("\"r\"@mixed.test"), S("sales@mixed.test") },
 	{ REJECT, S("old@strict.test"), S("new@strict.test") },
 };
 
@@ -225,6 +228,10 @@ static const struct {
 	{ "postmaster of a foreigner", S("postmaster@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""), S("") },
 	{ "quoted alias never matches", S("\"sales\"@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
 	{ "quoted catchall never matches", S("\"catchall\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
+	{ "quoted, though a table has it", S("\"q\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
+	{ "two @, though a table has it", S("a@b@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
+	{ "quoted, though a table of retired ones has it", S("\"r\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON,
+	    S(""), S("") },
 	{ "quoted with a blank", S("\"x y\"@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S("\"x y\"@custom.test"), S("") },
 	{ "quoted @", S("\"sales@custom.test\"@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""), S("") },
 	{ "@ without its quotes", S("any@x@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },

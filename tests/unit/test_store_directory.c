@@ -427,13 +427,14 @@ walks_see_every_row(void **state)
 	enum { ROWS = 1000 };
 	struct tool *tool = *state;
 	struct pn_alias_row *rows = PN_ARENA_ARRAY(tool->arena, struct pn_alias_row, ROWS);
-	struct pn_alias_row config = row(0, "zz", "x.org", false);
+	struct pn_alias_row config;
 	struct walk walk = { .ordered = true };
 
 	for (size_t i = 0; i < ROWS; i++) {
 		rows[i] = row(i + 1, "a", "x.org", false);
 		rows[i].alias.full = pn_arena_printf(tool->arena, "a%zu@x.org", (i * 7919) % ROWS);
 	}
+	config = row(0, "zz", "x.org", false);
 	(void)apply(tool, PN_SOURCE_SYNC, "", rows, ROWS);
 	(void)apply(tool, PN_SOURCE_CONFIG, "", &config, 1);
 	tool_must(tool, pn_directory_each_alias(tool->store, main_gateway, walk_alias, &walk, &tool->err));
