@@ -49,9 +49,12 @@ postern-policy_SRC := $(wildcard policy/*.c)
 postern-policy_LIBS := -levent_core $(LIB_LIBS)
 
 TESTS       := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+TARGETS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS     := $(TARGETS:%=$(BUILD)/tests/fuzz/replay_%)
+TOOLS       := $(addprefix $(BUILD)/tests/conformance/,run address_tool header_tool mime_tool) \
+               $(patsubst %.c,$(BUILD)/%,$(wildcard tests/wire/*.c tests/cli/*.c))
 
-.PHONY: all check unit pure fuzz bench conformance demo run deps install clean format
+.PHONY: all check check-built pure fuzz bench conformance conformance-built demo run deps install clean format
 .SECONDARY:
 all: $(addprefix $(BUILD)/,$(PROGS))
 
@@ -71,27 +74,83 @@ $(BUILD)/$1: $($1_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpostern.a
 endef
 $(foreach p,$(PROGS),$(eval $(call program,$p)))
 
+# One source and the library make a test program.
+define test_program
+	@echo "  LD   $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $1 $(LIB_LIBS)
+endef
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libpostern.a
-	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -ljansson $(LIB_LIBS)
-
+	$(call test_program,-lcmocka -ljansson)
 $(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o tools.o world.o) $(BUILD)/libpostern.a
-	@echo "  LD   $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson $(LIB_LIBS)
+	$(call test_program,-ljansson)
+$(BUILD)/tests/conformance/address_tool: $(addprefix $(BUILD)/tests/conformance/,address_tool.o tools.o) $(BUILD)/libpostern.a
+	$(call test_program,-ljansson)
+$(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libpostern.a
+	$(call test_program,-ljansson)
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libpostern.a
+	$(call test_program)
+$(BUILD)/tests/wire/%: $(BUILD)/tests/wire/%.o $(BUILD)/libpostern.a
+	$(call test_program)
+$(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(BUILD)/libpostern.a
+	$(call test_program)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libpostern.a
+	$(call test_program,-lmilter)
+
+# PARTS="unit wire": only those
+check: deps
+	$(Q)$(MAKE) --no-print-directory check-built
+check-built: all $(TESTS) $(TOOLS) $(REPLAYS)
+	$(Q)$(PYTHON) tests/check.py $(BUILD) $(PARTS)
 
 # models.json and worlds.json are read from the folder of CASES
 CASES ?= $(addprefix tests/conformance/,route.jsonl sanitize_alias.jsonl tools.jsonl)
-conformance: $(BUILD)/tests/conformance/run
+conformance: deps
+	$(Q)$(MAKE) --no-print-directory conformance-built CASES="$(CASES)"
+conformance-built: $(BUILD)/tests/conformance/run
 	$(Q)status=0; for cases in $(CASES); do $< $$cases || status=1; done; exit $$status
 
+pure: $(BUILD)/libpostern.a
+	$(Q)scripts/check-pure $(BUILD)
+
+fuzz: deps
+	$(Q)command -v clang > /dev/null || (apt-get update -qq && apt-get install -y -qq clang libclang-rt-14-dev > /dev/null)
+	$(Q)$(MAKE) --no-print-directory $(TARGETS:%=$(BUILD)/fuzz/fuzz_%)
+	$(Q)for t in $(TARGETS); do echo "  FUZZ $$t, $(FUZZTIME) s"; mkdir -p $(BUILD)/fuzz/corpus/$$t; \
+	    $(BUILD)/fuzz/fuzz_$$t -max_total_time=$(FUZZTIME) -timeout=10 -verbosity=0 -print_final_stats=0 \
+	    -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
-	@echo "  FUZZ $@"
+	@echo "  CLANG $@"
 	@mkdir -p $(@D)
 	$(Q)clang -Iinclude -D_GNU_SOURCE -std=c11 -g -O1 -DPN_SAN -pthread \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(LIB_SRC) $(LIB_LIBS)
 
-unit: $(TESTS)
-	$(Q)for t in $(TESTS); do echo "  TEST $$t"; $$t || exit 1; done
+demo run: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(PYTHON) tests/demo/$@.py $(BUILD)
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+	$(Q)$(PYTHON) tests/bench/bench.py $(BUILD) docs/performance.md
+
+deps:
+	$(Q)scripts/deps
+
+MAN := $(wildcard docs/man/*.[158])
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(DOCDIR)/postfix-conf \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man,1 5 8) \
+	    $(addprefix $(DESTDIR)$(SYSCONFDIR)/postern/,conf.d aliases.d)
+	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)
+	install -m 755 $(BUILD)/postern-milter $(BUILD)/postern-policy $(DESTDIR)$(SBINDIR)
+	for page in $(MAN); do install -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}; done
+	install -m 644 postfix-conf/* $(DESTDIR)$(DOCDIR)/postfix-conf
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(DOCDIR)
+	[ -e $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf ] || \
+	    install -m 640 postfix-conf/postern.conf.sample $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf
+	install -d -m 2770 $(DESTDIR)/var/lib/postern
+
+format:
+	clang-format -i $(wildcard */*.[ch] */*/*.[ch])
 
 clean:
 	rm -rf build

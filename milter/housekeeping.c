@@ -29,6 +29,9 @@ housekeeping_block_signals(void)
 	sigset_t set;
 
 	reload_signals(&set);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

@@ -6,8 +6,8 @@
 
 #include "postern/str.h"
 
-/* To be called first, before any thread: libmilter takes SIGHUP, SIGTERM and
- * SIGINT for itself, all others must be blocked. */
+/* To be called first, before any thread.  libmilter waits for SIGHUP, SIGTERM
+ * and SIGINT in a thread of its own, but blocks them only in those it starts. */
 void housekeeping_block_signals(void);
 
 /* Starts both threads. */

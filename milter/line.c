@@ -33,7 +33,7 @@ line_rcpt(const struct session *s, struct pn_str address, enum session_rcpt answ
 	pn_log_key_address(&line, "from", s->sender);
 	pn_log_key_address(&line, "to", address);
 	if (err->text[0] != '\0')
-		pn_log_key(&line, "reason", pn_str_c(err->text));
+		pn_log_key_text(&line, "reason", pn_str_c(err->text));
 	pn_log_line(level, pn_buf_str(&line));
 	pn_buf_done(&line);
 }
@@ -66,7 +66,7 @@ add_part(struct pn_buf *line, const struct pn_gate_part *part)
 	if (part->delivered_to.n > 0)
 		pn_log_key_address(line, "delivered_to", part->delivered_to.v[0]);
 	if (part->verdict.action != PN_ACTION_ACCEPT || (part->has_decision && part->decision.doubts != 0))
-		pn_log_key(line, "reason", part->verdict.reason);
+		pn_log_key_text(line, "reason", part->verdict.reason);
 	count_verdict(&part->verdict);
 }
 
@@ -116,11 +116,11 @@ line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_resul
 		pn_log_key_address(&line, "message-id", result->message.message_id);
 	add_targets(&line, &result->closing);
 	if (result->unreadable.n > 0)
-		pn_log_key(&line, "unreadable", result->unreadable);
+		pn_log_key_text(&line, "unreadable", result->unreadable);
 	if (result->learned > 0)
 		pn_buf_addf(&line, " learned=%zu", result->learned);
 	if (result->learn_error.n > 0)
-		pn_log_key(&line, "not_stored", result->learn_error);
+		pn_log_key_text(&line, "not_stored", result->learn_error);
 	if (failed)
 		pn_buf_add_c(&line, " failed=changes");
 	pn_buf_addf(&line, " ms=%lld", (long long)(pn_clock_mono_us() - s->started_us) / 1000);

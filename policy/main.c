@@ -53,8 +53,8 @@ parse_arguments(int argc, char **argv, struct arguments *out, int *code)
 			pn_program_version(&program, stdout);
 			return false;
 		default:
-			*code = pn_program_misuse(&program, "%s %s", c == ':' ? "no value for" : "no such option:",
-			    argv[optind - 1]);
+			*code = pn_program_misuse(&program, "%s %s",
+			    c == ':' ? "no value for" : "no such option:", argv[optind - 1]);
 			return false;
 		}
 	if (optind < argc) {
@@ -116,8 +116,8 @@ run(struct pn_config *config, const struct arguments *arguments)
 	int fd;
 
 	server_hold_signals();
-	st = pn_socket_listen(&bound, config->map_socket, config->socket_group, (unsigned)config->socket_mode, &fd,
-	    &err);
+	st = pn_socket_listen(&bound, config->map_socket, config->socket_group, (unsigned)config->socket_mode,
+	    &fd, &err);
 	if (st != PN_OK) {
 		pn_log(PN_LOG_ERROR, "%s", err.text);
 		pn_config_free(config);
@@ -150,6 +150,7 @@ main(int argc, char **argv)
 		return EX_CONFIG;
 	pn_log_open(program.name, config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR, PN_LOG_INFO);
 	if (pn_raise_open_files(files) < files)
-		pn_log(PN_LOG_WARN, "too few open files are allowed for %zu connections", server_default_limits.max);
+		pn_log(PN_LOG_WARN, "too few open files are allowed for %zu connections",
+		    server_default_limits.max);
 	return run(config, &arguments);
 }

@@ -58,7 +58,8 @@ has_room(const struct server *server)
 {
 	const struct connection *oldest = TAILQ_FIRST(&server->connections);
 
-	return server->count < server->limits->max || oldest == NULL || pn_clock_mono_us() - oldest->served >= FRESH;
+	return server->count < server->limits->max || oldest == NULL
+	    || pn_clock_mono_us() - oldest->served >= FRESH;
 }
 
 static void
@@ -115,7 +116,8 @@ answer_stretch(struct connection *connection, struct pn_str in)
 		st = server->protocol->step(connection->session, &in, &server->answer);
 		if (st != PN_OK)
 			break;
-		if (pn_buf_failed(&server->answer) || evbuffer_add(output, server->answer.p, server->answer.n) != 0)
+		if (pn_buf_failed(&server->answer)
+		    || evbuffer_add(output, server->answer.p, server->answer.n) != 0)
 			return false;
 		note_served(connection);
 	}
@@ -134,12 +136,15 @@ serve(struct connection *connection)
 	size_t n;
 
 	while (!(full = evbuffer_get_length(output) >= server->limits->output_max)
-	    && (n = evbuffer_get_contiguous_space(input)) > 0)
-		if (!answer_stretch(connection, pn_str_n((const char *)evbuffer_pullup(input, (ev_ssize_t)n), n))) {
+	    && (n = evbuffer_get_contiguous_space(input)) > 0) {
+		const unsigned char *bytes = evbuffer_pullup(input, (ev_ssize_t)n);
+
+		if (!answer_stretch(connection, pn_str_n((const char *)bytes, n))) {
 			drop(connection);
 			resume_accepting(server);
 			return;
 		}
+	}
 	if (full && !connection->blocked)
 		(void)bufferevent_disable(connection->bev, EV_READ);
 	else if (!full && connection->blocked)

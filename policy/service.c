@@ -207,7 +207,9 @@ never_complete(void *ctx, const struct pn_gateway *gateway)
 enum pn_status
 service_classify(struct service *service, struct pn_str address, struct pn_rcpt *out, struct pn_error *err)
 {
-	static const struct pn_recipient_facts nothing = { NULL, no_alias_source, no_retired, never_complete };
+	static const struct pn_recipient_facts nothing = {
+		NULL, no_alias_source, no_retired, never_complete,
+	};
 	const struct pn_directory *directory = &service->config->directory;
 	struct pn_facts facts;
 	enum pn_status st;

@@ -42,9 +42,11 @@ reads_as_itself(struct pn_str key)
 	if (quoted || (i > 1 && (i >= key.n || key.p[i] != '@')))
 		return false;
 	for (; i < key.n; i++) {
-		if ((unsigned char)key.p[i] <= ' ' || key.p[i] == 0x7f || memchr("\"\\,;:<>()[]", key.p[i], 11) != NULL)
+		unsigned char c = (unsigned char)key.p[i];
+
+		if (c <= ' ' || c == 0x7f || memchr("\"\\,;:<>()[]", c, 11) != NULL)
 			return false;
-		if (key.p[i] == '@')
+		if (c == '@')
 			ats++;
 	}
 	return ats == 1;

@@ -32,6 +32,8 @@ void pn_log_line(enum pn_log_level level, struct pn_str line);
  * "=", control characters and bytes that are not UTF-8 are written as \xNN;
  * at most 256 bytes of the value are shown. */
 void pn_log_key(struct pn_buf *line, const char *key, struct pn_str value);
+/* The same for sentences of our own that may quote mail: key="...", with blanks. */
+void pn_log_key_text(struct pn_buf *line, const char *key, struct pn_str text);
 void pn_log_key_address(struct pn_buf *line, const char *key, struct pn_str address);
 
 #endif

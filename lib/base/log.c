@@ -99,8 +99,9 @@ utf8_length(struct pn_str s)
 	return n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0 ? 0 : n;
 }
 
+/* `special` are the characters that would end or confuse the value. */
 static void
-add_escaped(struct pn_buf *line, struct pn_str value)
+add_escaped(struct pn_buf *line, struct pn_str value, const char *special)
 {
 	bool cut = value.n > VALUE_MAX;
 
@@ -108,7 +109,7 @@ add_escaped(struct pn_buf *line, struct pn_str value)
 	while (value.n > 0) {
 		size_t n = utf8_length(value);
 
-		if (n == 1 && (value.p[0] <= ' ' || value.p[0] == 0x7f || strchr("\"=\\<>", value.p[0]) != NULL))
+		if (n == 1 && (value.p[0] < ' ' || value.p[0] == 0x7f || strchr(special, value.p[0]) != NULL))
 			n = 0;
 		if (n == 0)
 			pn_buf_addf(line, "\\x%02x", (unsigned)(unsigned char)value.p[0]);
@@ -133,7 +134,16 @@ void
 pn_log_key(struct pn_buf *line, const char *key, struct pn_str value)
 {
 	add_key(line, key);
-	add_escaped(line, value);
+	add_escaped(line, value, " \"=\\<>");
+}
+
+void
+pn_log_key_text(struct pn_buf *line, const char *key, struct pn_str text)
+{
+	add_key(line, key);
+	pn_buf_add_char(line, '"');
+	add_escaped(line, text, "\"\\");
+	pn_buf_add_char(line, '"');
 }
 
 void
@@ -143,6 +153,6 @@ pn_log_key_address(struct pn_buf *line, const char *key, struct pn_str address)
 		address = pn_str_n(address.p + 1, address.n - 2);
 	add_key(line, key);
 	pn_buf_add_char(line, '<');
-	add_escaped(line, address);
+	add_escaped(line, address, " \"=\\<>");
 	pn_buf_add_char(line, '>');
 }

@@ -88,7 +88,8 @@ find_group(struct pn_str name, gid_t *out, struct pn_error *err)
 			return PN_OK;
 		}
 	}
-	return pn_fail(err, PN_INVALID, "there is no group \"" PN_STR_FMT "\"", PN_STR_ARG(pn_str_head(name, 200)));
+	return pn_fail(err, PN_INVALID, "there is no group \"" PN_STR_FMT "\"",
+	    PN_STR_ARG(pn_str_head(name, 200)));
 }
 
 static enum pn_status
@@ -182,7 +183,8 @@ remove_dead(const char *path, struct pn_error *err)
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT ? PN_OK : fail_errno(err, PN_TEMPFAIL, "cannot look at", path);
 	if (!S_ISSOCK(st.st_mode))
-		return pn_fail(err, PN_INVALID, "%s is there and is no socket: remove it, or choose another path", path);
+		return pn_fail(err, PN_INVALID,
+		    "%s is there and is no socket: remove it, or choose another path", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail_errno(err, PN_TEMPFAIL, "no socket for", path);
@@ -205,8 +207,10 @@ pn_socket_prepare(struct pn_socket *out, struct pn_str address, struct pn_str gr
 	gid_t gid;
 
 	*out = s;
-	if ((st = pn_socket_path(address, s.path, err)) != PN_OK || (st = find_group(group, &gid, err)) != PN_OK
-	    || (st = make_folder(s.path, gid, err)) != PN_OK || (st = take_lock(s.path, &s.lock, err)) != PN_OK)
+	if ((st = pn_socket_path(address, s.path, err)) != PN_OK
+	    || (st = find_group(group, &gid, err)) != PN_OK
+	    || (st = make_folder(s.path, gid, err)) != PN_OK
+	    || (st = take_lock(s.path, &s.lock, err)) != PN_OK)
 		return st;
 	st = remove_dead(s.path, err);
 	if (st != PN_OK) {
@@ -248,7 +252,8 @@ inherit(struct pn_str number, int *fd, struct pn_error *err)
 		    PN_STR_ARG(pn_str_head(number, 40)));
 	if (!pn_str_to_u64(pn_str_c(getenv("LISTEN_PID")), INT32_MAX, &pid) || pid != (uint64_t)getpid()
 	    || !pn_str_to_u64(pn_str_c(getenv("LISTEN_FDS")), 1024, &count) || n - FIRST_PASSED_FD >= count)
-		return pn_fail(err, PN_INVALID, "fd:%d was not passed to this process (LISTEN_PID, LISTEN_FDS)", (int)n);
+		return pn_fail(err, PN_INVALID,
+		    "fd:%d was not passed to this process (LISTEN_PID, LISTEN_FDS)", (int)n);
 	flags = fcntl((int)n, F_GETFL);
 	if (getsockopt((int)n, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || !listens || flags < 0)
 		return pn_fail(err, PN_INVALID, "fd:%d is no listening socket", (int)n);

@@ -208,7 +208,8 @@ unescape(struct pn_str s, size_t *i, char **to)
 	return c != '8' && c != '9';
 }
 
-/* The text between the quotes with its backslashes worked off. */
+/* The text between the quotes with its backslashes worked off.  \xff must not
+ * bring in what the file itself may not hold. */
 static bool
 unquote(struct reader *r, struct pn_str s, char quote)
 {
@@ -233,7 +234,7 @@ unquote(struct reader *r, struct pn_str s, char quote)
 		}
 	}
 	r->word = pn_str_n(copy, (size_t)(to - copy));
-	return true;
+	return u8_check((const uint8_t *)copy, r->word.n) == NULL;
 }
 
 static enum token

@@ -73,6 +73,12 @@ slot_of(struct pn_mime *mime, struct pn_str name)
 	return slot == NULL || slot->present ? NULL : slot;
 }
 
+static bool
+is_read(struct pn_mime *mime, struct pn_str name)
+{
+	return slot_of(mime, name) != NULL || sink_of(mime, name) != NULL;
+}
+
 static void
 mark_invalid(struct pn_mime *mime, const struct pn_buf *sink)
 {
@@ -134,7 +140,9 @@ flush(struct pn_mime *mime)
 	headers->count++;
 	if (!headers->wanted)
 		return;
-	if (pn_buf_failed(&headers->value))
+	if (mime->stack[mime->depth - 1].printed)
+		pn_mime_part_printed_header(mime, pn_buf_str(&headers->name), pn_buf_str(&headers->value));
+	if (pn_buf_failed(&headers->value) && is_read(mime, pn_buf_str(&headers->name)))
 		pn_mime_give_up(mime);
 	else
 		pn_mime_headers_one(mime, pn_buf_str(&headers->name), pn_buf_str(&headers->value));
@@ -150,7 +158,7 @@ start_header(struct pn_mime *mime, struct pn_str text)
 	if (colon == 0)
 		return;		/* a header without a name counts for nothing */
 	headers->reading = true;
-	headers->wanted = slot_of(mime, name) != NULL || sink_of(mime, name) != NULL;
+	headers->wanted = is_read(mime, name) || mime->stack[mime->depth - 1].printed;
 	if (!headers->wanted)
 		return;
 	pn_buf_reset(&headers->name);

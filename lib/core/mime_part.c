@@ -4,6 +4,8 @@
 #include "postern/header_value.h"
 #include "postern/unicode.h"
 
+enum { FOLD_WIDTH = 78 };
+
 static bool
 is(struct pn_str type, const char *name)
 {
@@ -28,6 +30,17 @@ fatal(struct pn_mime *mime, struct pn_mime_verdict verdict)
 static const struct pn_mime_verdict surely = { .yes = true }, perhaps = { .perhaps = true },
     harmless = { .yes = false };
 
+/* The part that is printed is read before those in it. */
+static void
+fatal_print(struct pn_mime *mime, struct pn_mime_verdict verdict)
+{
+	enum pn_known text_seen = mime->text_seen;
+
+	mime->text_seen = mime->text_seen_before;
+	fatal(mime, verdict);
+	mime->text_seen = text_seen;
+}
+
 static enum pn_mime_found
 type_param(struct pn_mime *mime, const char *name, struct pn_str *value)
 {
@@ -40,9 +53,10 @@ type_param(struct pn_mime *mime, const char *name, struct pn_str *value)
 static enum pn_mime_found
 take_boundary(struct pn_mime *mime, struct pn_mime_frame *frame)
 {
-	struct pn_str boundary;
+	struct pn_str boundary, charset;
 	enum pn_mime_found found = type_param(mime, "boundary", &boundary);
 
+	frame->has_charset = type_param(mime, "charset", &charset) != PN_MIME_ABSENT;
 	if (found != PN_MIME_FOUND)
 		return found;
 	boundary = pn_mime_rstrip(pn_mime_unquote(boundary, mime->scratch));
@@ -65,20 +79,74 @@ begin_multipart(struct pn_mime *mime, struct pn_mime_frame *frame)
 		break;
 	case PN_MIME_ABSENT:
 		frame->state = PN_MIME_DROP;
+		frame->watches = frame->printed;
 		pn_mime_part_unsplit(mime, frame);
 		break;
 	case PN_MIME_FOUND:
 		frame->state = PN_MIME_PREAMBLE;
+		frame->watches = frame->printed;
+		/* Printing makes one up and writes the header anew. */
+		if (frame->printed && frame->boundary_n == 0)
+			fatal_print(mime, perhaps);
 		if (mime->headers.cte.invalid)
 			pn_mime_parse_failed(mime);
 		break;
 	}
 }
 
+/* Printing decodes the text of what could not be split, as ASCII if it does
+ * not say otherwise, and cannot encode what that makes of other bytes. */
 void
 pn_mime_part_unsplit(struct pn_mime *mime, const struct pn_mime_frame *frame)
 {
 	mime->report_unsplit |= frame->is_report;
+	if (frame->watches && frame->eight_bit)
+		fatal_print(mime, frame->has_charset ? perhaps : surely);
+}
+
+/* Is there a line that Python folds anew when it prints the header? */
+static bool
+is_folded(struct pn_str name, struct pn_str raw)
+{
+	size_t n = name.n + 2;	/* with the colon and a blank */
+
+	for (size_t i = 0; i < raw.n && n <= FOLD_WIDTH; i++) {
+		char c = raw.p[i];
+
+		n = (c >= '\n' && c <= '\r') || (c >= 0x1c && c <= 0x1e) ? 0 : n + 1;
+	}
+	return n > FOLD_WIDTH;
+}
+
+static bool
+is_structured(struct pn_str name)
+{
+	static const char *const names[] = { "to", "cc", "bcc", "from", "reply-to", "sender", "resent-to",
+		"resent-cc", "resent-bcc", "resent-from", "resent-sender", "mime-version",
+		"content-type", "content-disposition", "content-transfer-encoding" };
+
+	for (size_t i = 0; i < PN_COUNT(names); i++)
+		if (pn_str_eq_nocase(name, pn_str_c(names[i])))
+			return true;
+	return false;
+}
+
+/* A long header is parsed to be folded, which raises where reading it does.
+ * The folding itself raises on some oddities: those are not told apart. */
+void
+pn_mime_part_printed_header(struct pn_mime *mime, struct pn_str name, struct pn_str raw)
+{
+	struct pn_str text;
+	enum pn_status st;
+
+	if (mime->stack[mime->depth - 1].keeps_folds || !is_folded(name, raw))
+		return;
+	st = raw.n < PN_MIME_VALUE_MAX ? pn_header_value(name, raw, mime->scratch, &text) : PN_LIMIT;
+	if (st == PN_INVALID)
+		fatal_print(mime, surely);
+	else if (st != PN_OK || is_structured(name) || !pn_str_is_ascii(raw) ||
+	    pn_str_contains(raw, PN_STR("=?")))
+		fatal_print(mime, perhaps);
 }
 
 /* Is this one of the parts that a bounce is read from?  The first of each kind counts. */
@@ -320,11 +388,14 @@ pn_mime_part_begin(struct pn_mime *mime, struct pn_mime_frame *frame)
 	}
 	frame->state = PN_MIME_LEAF;
 	frame->digest = is(type, "multipart/digest");
+	frame->keeps_folds |= is(type, "multipart/signed");
 	mime->is_plain = mime->is_html = mime->reads_content = false;
 	mime->if_any = mime->crash_if_any = harmless;
 	if (!mime->is_reader) {
 		choose(mime, frame, type);
 		judge(mime, type, is_top);
+		frame->prints = pn_str_starts(type, PN_STR("message/")) &&
+		    !is(type, "message/rfc822") && !is(type, "message/external-body");
 	}
 	if (is(type, "message/delivery-status"))
 		frame->state = PN_MIME_BLOCK;

@@ -124,6 +124,12 @@ struct pn_mime_frame {
 	bool in_multipart;	/* some container above is a multipart */
 	bool is_report;		/* the multipart/report that counts */
 	bool is_dsn;		/* the delivery report that counts */
+	bool prints;		/* Python prints its first part, to read it (message/partial ...) */
+	bool printed;		/* part of what is printed */
+	bool keeps_folds;	/* ... within multipart/signed: the headers as they came */
+	bool watches;		/* printing fails if there are bytes above 127 in its lines */
+	bool eight_bit;		/* ... and there are */
+	bool has_charset;	/* ... but it names a charset */
 	unsigned blocks;
 	size_t boundary;	/* where it starts in the stack of boundaries */
 	size_t boundary_n;
@@ -196,6 +202,7 @@ struct pn_mime {
 	bool parse_failed;
 	struct pn_mime_verdict mail, bounce, crash;
 	enum pn_known text_seen;	/* of a bounce only the first text is decoded */
+	enum pn_known text_seen_before;	/* ... before the part that is printed */
 	bool has_embedded;
 	bool embedded_empty;	/* it has no header line: counts as absent */
 	bool embedded_odd;	/* it is in an encoding that is not read here */
@@ -241,5 +248,6 @@ void pn_mime_part_begin(struct pn_mime *mime, struct pn_mime_frame *frame);
 void pn_mime_part_text(struct pn_mime *mime, struct pn_str text);
 void pn_mime_part_end(struct pn_mime *mime, const struct pn_mime_frame *frame);
 void pn_mime_part_unsplit(struct pn_mime *mime, const struct pn_mime_frame *frame);
+void pn_mime_part_printed_header(struct pn_mime *mime, struct pn_str name, struct pn_str raw);
 
 #endif

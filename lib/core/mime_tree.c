@@ -77,6 +77,20 @@ stops(struct pn_mime *mime, struct pn_str text, bool open)
 	return false;
 }
 
+/* What a part has from the container it is in. */
+static void
+inherit(struct pn_mime *mime, struct pn_mime_frame *parent, struct pn_mime_frame *frame)
+{
+	frame->in_digest = parent->digest;
+	frame->in_multipart = parent->in_multipart || parent->state == PN_MIME_IN_PART;
+	frame->keeps_folds = parent->keeps_folds;
+	frame->printed = parent->printed || (parent->prints && parent->blocks <= 1);
+	if (frame->printed && !parent->printed)
+		mime->text_seen_before = mime->text_seen;
+	frame->sink = parent->child_sink;
+	parent->child_sink = PN_MIME_SINK_NONE;
+}
+
 static void
 push(struct pn_mime *mime)
 {
@@ -91,14 +105,11 @@ push(struct pn_mime *mime)
 	frame->boundary = mime->boundaries.n;
 	if (mime->depth > 1) {
 		parent = frame - 1;
-		frame->in_digest = parent->digest;
-		frame->in_multipart = parent->in_multipart || parent->state == PN_MIME_IN_PART;
 		if (parent->state == PN_MIME_BLOCK && ++parent->blocks == 2 && parent->is_dsn) {
 			parent->child_sink = PN_MIME_SINK_DSN;
 			mime->has_dsn = true;
 		}
-		frame->sink = parent->child_sink;
-		parent->child_sink = PN_MIME_SINK_NONE;
+		inherit(mime, parent, frame);
 	}
 	pn_mime_headers_start(mime);
 }
@@ -195,6 +206,9 @@ at_end(struct pn_mime *mime)
 		pn_mime_part_unsplit(mime, frame);
 		break;
 	case PN_MIME_DROP:
+		if (frame->watches)
+			pn_mime_part_unsplit(mime, frame);
+		break;
 	case PN_MIME_BETWEEN:
 	case PN_MIME_NEXT_BLOCK:
 	case PN_MIME_IN_PART:
@@ -233,11 +247,13 @@ take_boundary(struct pn_mime *mime, struct pn_str text, bool open)
 	switch (match_boundary(mime, frame, text, open)) {
 	case SEPARATOR:
 		frame->state = PN_MIME_SEPARATORS;
+		frame->watches = false;
 		break;
 	case CLOSE:
 		if (frame->state == PN_MIME_PREAMBLE)
 			pn_mime_part_unsplit(mime, frame);
 		frame->state = PN_MIME_DROP;
+		frame->watches = false;
 		break;
 	case UNSURE:
 		pn_mime_give_up(mime);
@@ -267,6 +283,13 @@ take_separator(struct pn_mime *mime, struct pn_str text, bool open)
 	return false;
 }
 
+static void
+watch(struct pn_mime_frame *frame, struct pn_str text)
+{
+	if (frame->watches)
+		frame->eight_bit |= !pn_str_is_ascii(text);
+}
+
 /* Offers the line to the innermost part; false when it has to be offered again. */
 static bool
 take(struct pn_mime *mime, struct pn_str text, bool open)
@@ -285,6 +308,7 @@ take(struct pn_mime *mime, struct pn_str text, bool open)
 	case PN_MIME_PREAMBLE:
 	case PN_MIME_BETWEEN:
 		take_boundary(mime, text, open);
+		watch(top(mime), text);
 		return true;
 	case PN_MIME_SEPARATORS:
 		return take_separator(mime, text, open);
@@ -295,6 +319,8 @@ take(struct pn_mime *mime, struct pn_str text, bool open)
 		open_block(mime);
 		return false;
 	case PN_MIME_DROP:
+		watch(top(mime), text);
+		break;
 	case PN_MIME_IN_PART:
 	case PN_MIME_MESSAGE:
 	case PN_MIME_BLOCK:
@@ -319,6 +345,8 @@ pn_mime_line_more(struct pn_mime *mime, struct pn_str text)
 		pn_mime_headers_more(mime, text);
 	else if (mime->in_leaf_line)
 		pn_mime_part_text(mime, text);
+	else
+		watch(top(mime), text);
 }
 
 void
@@ -347,6 +375,6 @@ pn_mime_skips(const struct pn_mime *mime)
 {
 	enum pn_mime_state state = mime->stack[mime->depth - 1].state;
 
-	return mime->blank_ends == 0 && (state == PN_MIME_DROP || state == PN_MIME_PREAMBLE ||
+	return mime->blank_ends == 0 && !mime->stack[mime->depth - 1].watches && (state == PN_MIME_DROP || state == PN_MIME_PREAMBLE ||
 	    (state == PN_MIME_LEAF && !mime->reads_content));
 }

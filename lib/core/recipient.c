@@ -259,7 +259,8 @@ pn_recipient_classify(const struct pn_directory *directory, const struct pn_reci
 		*out = rcpt;
 		return PN_OK;
 	}
-	if (at == PN_STR_NONE || at == 0 || pn_domain_to_ascii(pn_str_from(bare, at + 1), arena, &ascii) != PN_OK)
+	if (at == PN_STR_NONE || at == 0
+	    || pn_domain_to_ascii(pn_str_from(bare, at + 1), arena, &ascii) != PN_OK)
 		return fail_no_address(err, address);
 	local = pn_text_lower(pn_str_head(bare, at), arena);
 	rcpt.address = join(local, ascii, arena);

@@ -2,6 +2,8 @@
 
 #include <ctype.h>
 #include <stdlib.h>
+#include <unictype.h>
+#include <unistr.h>
 
 #include "postern/address.h"
 #include "postern/alias_name.h"
@@ -186,30 +188,33 @@ read_aliases(struct world *w)
 	}
 }
 
-/* Python's int(): blanks around, a sign, underscores between digits. */
+/* Python's int(): blanks around, a sign, underscores between digits of any script. */
 static bool
 python_int(struct pn_str text, int64_t *out)
 {
-	char digits[24];
-	size_t n = 0;
-	bool negative;
+	const uint8_t *p, *end;
+	bool negative, digit = false;
+	int64_t value = 0;
 
 	text = pn_text_strip(text);
 	negative = text.n > 0 && text.p[0] == '-';
 	if (text.n > 0 && (text.p[0] == '-' || text.p[0] == '+'))
 		text = pn_str_from(text, 1);
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == '_' && i > 0 && i + 1 < text.n && text.p[i - 1] != '_')
-			continue;
-		if (!pn_is_digit(text.p[i]) || n >= sizeof(digits) - 1)
+	p = (const uint8_t *)text.p;
+	end = p + text.n;
+	while (p < end) {
+		ucs4_t c;
+		int step = u8_mbtoucr(&c, p, (size_t)(end - p)), n = step < 0 ? -1 : uc_decimal_value(c);
+
+		if (n < 0 && (c != '_' || !digit || p + 1 == end))
 			return false;
-		digits[n++] = text.p[i];
+		if (n >= 0 && value < INT64_MAX / 100)
+			value = value * 10 + n;
+		digit = n >= 0;
+		p += step;
 	}
-	if (n == 0)
-		return false;
-	digits[n] = '\0';
-	*out = strtoll(digits, NULL, 10) * (negative ? -1 : 1);
-	return true;
+	*out = negative ? -value : value;
+	return digit;
 }
 
 static void

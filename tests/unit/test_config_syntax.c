@@ -143,6 +143,8 @@ static const struct {
 	    "f:1: not a backslash sequence; write \\\\ for a backslash itself\n", "b=[c] " },
 	{ "octal over a byte", "a = \"\\777\"",
 	    "f:1: not a backslash sequence; write \\\\ for a backslash itself\n", "" },
+	{ "a byte that is not UTF-8", "a = \"\\xff\"\nb = \"\\xc3\\xa9\"",
+	    "f:1: not a backslash sequence; write \\\\ for a backslash itself\n", "b=[\xc3\xa9] " },
 	{ "a control character", "a = b\x01\nb = c", "f:1: a control character stands here; remove it\n",
 	    "a=[b] b=[c] " },
 	{ "not UTF-8", "a = b\nc = \xff\n", "f:2: the byte \\xff is not UTF-8; save the file as UTF-8\n", "" },

@@ -31,13 +31,16 @@ static int
 setup(void **state)
 {
 	static const struct pn_alias_row rows[] = {
-		{ S("main"), { .local = S("sales"), .full = S("sales@custom.test"), .model = S("crm.lead") } },
+		{ S("main"), { .local = S("sales"), .full = S("sales@custom.test"),
+		    .model = S("crm.lead") } },
 		{ S("main"), { .local = S("jobs"), .full = S("jobs@custom.test"), .model = S("hr.applicant"),
 		    .incoming_local = true } },
-		{ S("other"), { .local = S("theirs"), .full = S("theirs@custom.test"), .model = S("crm.lead") } },
+		{ S("other"), { .local = S("theirs"), .full = S("theirs@custom.test"),
+		    .model = S("crm.lead") } },
 	};
 	static const struct pn_retired old = { S("main"), S("old@custom.test"), S("sales@custom.test"), NOW };
-	struct pn_store_options options = { .path = folder, .directory_map_size = 1 << 24, .state_map_size = 1 << 24 };
+	struct pn_store_options options = { .path = folder, .directory_map_size = 1 << 24,
+	    .state_map_size = 1 << 24 };
 	struct pn_directory_changes changes;
 	struct pn_error err = { "" };
 
@@ -45,7 +48,8 @@ setup(void **state)
 	gateway.domains = &domain;
 	gateway.domain_count = 1;
 	if (mkdtemp(folder) == NULL || pn_store_open(&options, &store, &err) != PN_OK
-	    || pn_directory_apply(store, PN_SOURCE_CONFIG, S(""), rows, PN_COUNT(rows), &changes, &err) != PN_OK
+	    || pn_directory_apply(store, PN_SOURCE_CONFIG, S(""), rows, PN_COUNT(rows), &changes,
+	    &err) != PN_OK
 	    || pn_retired_put(store, &old, &err) != PN_OK) {
 		print_error("%s\n", err.text);
 		return -1;
@@ -75,7 +79,8 @@ classify_at(int64_t now, struct pn_str address, struct pn_rcpt *out, struct pn_a
 	struct pn_error err = { "" };
 
 	assert_int_equal(pn_facts_open(&facts, store, arena, now, &err), PN_OK);
-	assert_int_equal(pn_recipient_classify(&directory, &facts.recipient, address, arena, out, &err), PN_OK);
+	assert_int_equal(pn_recipient_classify(&directory, &facts.recipient, address, arena, out, &err),
+	    PN_OK);
 	pn_facts_close(&facts);
 	pn_facts_close(&facts);
 }
@@ -113,7 +118,8 @@ test_addresses_from_the_store(void **state)
 static void
 test_left_part_through_the_store(void **state)
 {
-	static const struct pn_domain second = { .name = S("second.test"), .ascii = S("second.test"), .bounce = S(""),
+	static const struct pn_domain second = { .name = S("second.test"), .ascii = S("second.test"),
+	    .bounce = S(""),
 		.catchall = S(""), .default_from = S(""), .human = S(""), .gateway = &gateway };
 	static const struct pn_directory two = { .gateways = &gateway, .gateway_count = 1, .domains = &second,
 		.domain_count = 1 };
@@ -123,10 +129,12 @@ test_left_part_through_the_store(void **state)
 
 	(void)state;
 	assert_int_equal(pn_facts_open(&facts, store, arena, NOW, NULL), PN_OK);
-	assert_int_equal(pn_recipient_classify(&two, &facts.recipient, S("jobs@second.test"), arena, &rcpt, NULL), PN_OK);
+	assert_int_equal(pn_recipient_classify(&two, &facts.recipient, S("jobs@second.test"), arena, &rcpt,
+	    NULL), PN_OK);
 	assert_int_equal(rcpt.kind, PN_RCPT_ALIAS);
 	assert_true(pn_str_eq(rcpt.alias, S("jobs")));
-	assert_int_equal(pn_recipient_classify(&two, &facts.recipient, S("sales@second.test"), arena, &rcpt, NULL),
+	assert_int_equal(pn_recipient_classify(&two, &facts.recipient, S("sales@second.test"), arena, &rcpt,
+	    NULL),
 	    PN_OK);
 	assert_int_equal(rcpt.kind, PN_RCPT_UNKNOWN);
 	pn_facts_close(&facts);

@@ -72,7 +72,8 @@ test_streams_in_pieces_of_any_size(void **state)
 			st = run(&netstring, streams[i].in, step, &out);
 			if (st != streams[i].end || !pn_str_eq(pn_buf_str(&out), streams[i].out)
 			    || pn_netstring_is_partial(&netstring) != streams[i].partial)
-				fail_msg("%s, %zu bytes at a time: %s \"" PN_STR_FMT "\"", streams[i].name, step,
+				fail_msg("%s, %zu bytes at a time: %s \"" PN_STR_FMT "\"", streams[i].name,
+				    step,
 				    pn_status_name(st), PN_STR_ARG(pn_buf_str(&out)));
 			pn_buf_done(&out);
 			pn_netstring_done(&netstring);
@@ -108,7 +109,8 @@ test_rest_is_left_to_the_caller(void **state)
 static void
 test_written_is_read(void **state)
 {
-	static const struct pn_str contents[] = { S(""), S("OK sales@custom.test"), S("a\0b"), S("12:nested,") };
+	static const struct pn_str contents[] = { S(""), S("OK sales@custom.test"), S("a\0b"),
+	    S("12:nested,") };
 	struct pn_netstring netstring;
 	struct pn_buf out;
 

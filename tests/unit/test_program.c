@@ -107,7 +107,8 @@ test_paths(void **state)
 		struct pn_error err = { "" };
 		enum pn_status st = pn_socket_path(paths[i].address, path, &err);
 
-		if ((st == PN_OK) != (paths[i].path != NULL) || (st != PN_OK && (st != PN_INVALID || err.text[0] == '\0'))
+		if ((st == PN_OK) != (paths[i].path != NULL) || (st != PN_OK && (st != PN_INVALID
+		    || err.text[0] == '\0'))
 		    || (st == PN_OK && strcmp(path, paths[i].path) != 0))
 			fail_msg("%s: %s \"%s\"", paths[i].name, pn_status_name(st), path);
 	}
@@ -149,7 +150,8 @@ test_umask_is_given_back(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(pn_socket_listen(&s, in_folder("u", path, sizeof(path)), S(""), 0600, &fd, NULL), PN_OK);
+	assert_int_equal(pn_socket_listen(&s, in_folder("u", path, sizeof(path)), S(""), 0600, &fd, NULL),
+	    PN_OK);
 	assert_int_equal(umask(before), 027);
 	(void)close(fd);
 	pn_socket_done(&s);
@@ -427,7 +429,8 @@ test_open_files(void **state)
 static void
 test_usage(void **state)
 {
-	static const struct pn_program program = { "postern-x", "[-c FILE]", "Does x.", "  -c FILE   reads it\n" };
+	static const struct pn_program program = { "postern-x", "[-c FILE]", "Does x.",
+	    "  -c FILE   reads it\n" };
 	char text[256] = "";
 	FILE *to = fmemopen(text, sizeof(text), "w");
 

@@ -17,8 +17,11 @@ static struct pn_str limited_allowed[] = { S("elsewhere.test") };
 static struct pn_gateway gateways[GATEWAYS];
 
 #define DOMAIN(text, a, policy, person, g) \
-	{ .name = S(text), .ascii = S(a), .bounce = S("bounce@" text), .catchall = S("catchall@" text), \
-	  .default_from = S("notifications@" text), .unknown = policy, .human = S(person), .gateway = &gateways[g] }
+	{ \
+		.name = S(text), .ascii = S(a), .bounce = S("bounce@" text), .catchall = S("catchall@" text), \
+		.default_from = S("notifications@" text), .unknown = policy, .human = S(person), \
+		.gateway = &gateways[g], \
+	}
 
 /* Ordered by .ascii. */
 static const struct pn_domain domains[] = {
@@ -33,7 +36,8 @@ static const struct pn_domain domains[] = {
 static struct pn_domain pass_domains[2], limited_domains[2];
 
 static const struct pn_directory directory = {
-	.gateways = gateways, .gateway_count = GATEWAYS, .domains = domains, .domain_count = PN_COUNT(domains),
+	.gateways = gateways, .gateway_count = GATEWAYS, .domains = domains,
+	    .domain_count = PN_COUNT(domains),
 };
 
 static const struct {
@@ -43,14 +47,18 @@ static const struct {
 	{ HAND_OVER, { .local = S("sales"), .full = S("sales@custom.test"), .model = S("crm.lead") } },
 	{ HAND_OVER, { .local = S("abuse"), .full = S("abuse@custom.test"), .model = S("helpdesk.ticket") } },
 	{ HAND_OVER, { .local = S("bounce"), .full = S("bounce@custom.test"), .model = S("crm.lead") } },
-	{ HAND_OVER, { .local = S("any"), .full = S("any"), .model = S("project.task"), .incoming_local = true } },
+	{ HAND_OVER, { .local = S("any"), .full = S("any"), .model = S("project.task"),
+	    .incoming_local = true } },
 	{ PASS, { .local = S("sales"), .full = S("sales@mixed.test"), .model = S("crm.lead") } },
 	{ PASS, { .local = S("buch"), .full = S("buch@b\xc3\xbc" "cher.test"), .model = S("crm.lead") } },
 	{ PASS, { .local = S("a-label"), .full = S("a-label@xn--bcher-kva.test"), .model = S("crm.lead") } },
-	{ PASS, { .local = S("stra\xc3\x9f" "e"), .full = S("stra\xc3\x9f" "e@mixed.test"), .model = S("m") } },
-	{ PASS, { .local = S("\"q\""), .full = S("\"q\"@mixed.test"), .model = S("m"), .incoming_local = true } },
+	{ PASS, { .local = S("stra\xc3\x9f" "e"), .full = S("stra\xc3\x9f" "e@mixed.test"),
+	    .model = S("m") } },
+	{ PASS, { .local = S("\"q\""), .full = S("\"q\"@mixed.test"), .model = S("m"),
+	    .incoming_local = true } },
 	{ PASS, { .local = S("a@b"), .full = S("a@b@mixed.test"), .model = S("m"), .incoming_local = true } },
-	{ LIMITED, { .local = S("any"), .full = S("any@limited.test"), .model = S("m"), .incoming_local = true } },
+	{ LIMITED, { .local = S("any"), .full = S("any@limited.test"), .model = S("m"),
+	    .incoming_local = true } },
 	{ LIMITED, { .local = S("typed"), .full = S("typed@Capital.test"), .model = S("m") } },
 };
 
@@ -180,28 +188,33 @@ static const struct {
 	struct pn_str normal;		/* .address; "" = do not look */
 	struct pn_str detail;		/* alias, successor or human, by kind */
 } rows[] = {
-	{ "alias", S("sales@custom.test"), PN_RCPT_ALIAS, OURS, OURS, S("sales@custom.test"), S("sales@custom.test") },
+	{ "alias", S("sales@custom.test"), PN_RCPT_ALIAS, OURS, OURS, S("sales@custom.test"),
+	    S("sales@custom.test") },
 	{ "angle brackets", S("<sales@custom.test>"), PN_RCPT_ALIAS, OURS, OURS, S("sales@custom.test"),
 	    S("sales@custom.test") },
 	{ "upper case", S("SALES@CUSTOM.TEST"), PN_RCPT_ALIAS, OURS, OURS, S("sales@custom.test"),
 	    S("sales@custom.test") },
 	{ "trailing dot", S("sales@custom.test."), PN_RCPT_ALIAS, OURS, OURS, S("sales@custom.test"),
 	    S("sales@custom.test") },
-	{ "plus tag is another address", S("sales+x@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
+	{ "plus tag is another address", S("sales+x@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""),
+	    S("") },
 	{ "sub-domain is another domain", S("sales@a.custom.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON,
 	    S("sales@a.custom.test"), S("") },
 	{ "source route", S("<@a.test,@b.test:sales@custom.test>"), PN_RCPT_ALIAS, OURS, OURS,
 	    S("sales@custom.test"), S("sales@custom.test") },
-	{ "source route over a literal", S("@[IPv6:::1],@b.test:sales@custom.test"), PN_RCPT_ALIAS, OURS, OURS,
+	{ "source route over a literal", S("@[IPv6:::1],@b.test:sales@custom.test"), PN_RCPT_ALIAS, OURS,
+	    OURS,
 	    S("sales@custom.test"), S("sales@custom.test") },
 	{ "source route to a foreigner", S("<@custom.test:joe@else.test>"), PN_RCPT_FOREIGN, GO_ON, GO_ON,
 	    S("joe@else.test"), S("") },
-	{ "percent hack is a local part", S("sales%custom.test@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""), S("") },
+	{ "percent hack is a local part", S("sales%custom.test@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON,
+	    S(""), S("") },
 	{ "bounce before an alias of that name", S("Bounce@custom.test"), PN_RCPT_BOUNCE, OURS, OURS,
 	    S("bounce@custom.test"), S("") },
 	{ "bounce with a tag is none", S("bounce+1@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
 	{ "catchall", S("catchall@mixed.test"), PN_RCPT_CATCHALL, OURS, OURS, S(""), S("") },
-	{ "catchall of a strict domain", S("catchall@strict.test"), PN_RCPT_CATCHALL, OURS, OURS, S(""), S("") },
+	{ "catchall of a strict domain", S("catchall@strict.test"), PN_RCPT_CATCHALL, OURS, OURS, S(""),
+	    S("") },
 	{ "catchall by its U-label", S("catchall@B\xc3\x9c" "CHER.test"), PN_RCPT_CATCHALL, OURS, OURS,
 	    S("catchall@xn--bcher-kva.test"), S("") },
 	{ "default from", S("notifications@custom.test"), PN_RCPT_DEFAULT_FROM, OURS, OURS, S(""), S("") },
@@ -209,9 +222,12 @@ static const struct {
 	{ "left part, of another gateway", S("any@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
 	{ "left part of an alias that does not allow it", S("buch@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON,
 	    S(""), S("") },
-	{ "retired", S("OLD@custom.test"), PN_RCPT_RETIRED, OURS, OURS, S("old@custom.test"), S("sales@custom.test") },
-	{ "retired in a mixed domain", S("old@mixed.test"), PN_RCPT_RETIRED, OURS, OURS, S(""), S("sales@mixed.test") },
-	{ "retired in a strict domain", S("old@strict.test"), PN_RCPT_RETIRED, OURS, OURS, S(""), S("new@strict.test") },
+	{ "retired", S("OLD@custom.test"), PN_RCPT_RETIRED, OURS, OURS, S("old@custom.test"),
+	    S("sales@custom.test") },
+	{ "retired in a mixed domain", S("old@mixed.test"), PN_RCPT_RETIRED, OURS, OURS, S(""),
+	    S("sales@mixed.test") },
+	{ "retired in a strict domain", S("old@strict.test"), PN_RCPT_RETIRED, OURS, OURS, S(""),
+	    S("new@strict.test") },
 	{ "unknown, hand over", S("nobody@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
 	{ "unknown, pass", S("joe@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
 	{ "unknown, reject", S("nobody@strict.test"), PN_RCPT_UNKNOWN, NO, OURS, S(""), S("") },
@@ -219,38 +235,52 @@ static const struct {
 	{ "domain literal", S("joe@[192.0.2.1]"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""), S("") },
 	{ "postmaster, somebody configured", S("PostMaster@custom.test"), PN_RCPT_ROLE, OURS, OURS, S(""),
 	    S("boss@people.test") },
-	{ "abuse is an alias", S("Abuse@custom.test"), PN_RCPT_ALIAS, OURS, OURS, S(""), S("abuse@custom.test") },
-	{ "postmaster of a mixed domain", S("postmaster@mixed.test"), PN_RCPT_ROLE, GO_ON, GO_ON, S(""), S("") },
-	{ "postmaster of a strict domain", S("postmaster@strict.test"), PN_RCPT_ROLE, OURS, OURS, S(""), S("") },
+	{ "abuse is an alias", S("Abuse@custom.test"), PN_RCPT_ALIAS, OURS, OURS, S(""),
+	    S("abuse@custom.test") },
+	{ "postmaster of a mixed domain", S("postmaster@mixed.test"), PN_RCPT_ROLE, GO_ON, GO_ON, S(""),
+	    S("") },
+	{ "postmaster of a strict domain", S("postmaster@strict.test"), PN_RCPT_ROLE, OURS, OURS, S(""),
+	    S("") },
 	{ "abuse of a strict domain", S("ABUSE@strict.test"), PN_RCPT_ROLE, OURS, OURS, S(""), S("") },
 	{ "quoted postmaster", S("\"Postmaster\"@strict.test"), PN_RCPT_ROLE, OURS, OURS, S(""), S("") },
 	{ "bare postmaster", S("<Postmaster>"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S("postmaster"), S("") },
-	{ "postmaster of a foreigner", S("postmaster@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""), S("") },
-	{ "quoted alias never matches", S("\"sales\"@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
-	{ "quoted catchall never matches", S("\"catchall\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
-	{ "quoted, though a table has it", S("\"q\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
+	{ "postmaster of a foreigner", S("postmaster@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""),
+	    S("") },
+	{ "quoted alias never matches", S("\"sales\"@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""),
+	    S("") },
+	{ "quoted catchall never matches", S("\"catchall\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""),
+	    S("") },
+	{ "quoted, though a table has it", S("\"q\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""),
+	    S("") },
 	{ "two @, though a table has it", S("a@b@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON, S(""), S("") },
-	{ "quoted, though a table of retired ones has it", S("\"r\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON, GO_ON,
+	{ "quoted, though a table of retired ones has it", S("\"r\"@mixed.test"), PN_RCPT_UNKNOWN, GO_ON,
+	    GO_ON,
 	    S(""), S("") },
-	{ "quoted with a blank", S("\"x y\"@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S("\"x y\"@custom.test"), S("") },
+	{ "quoted with a blank", S("\"x y\"@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS,
+	    S("\"x y\"@custom.test"), S("") },
 	{ "quoted @", S("\"sales@custom.test\"@else.test"), PN_RCPT_FOREIGN, GO_ON, GO_ON, S(""), S("") },
 	{ "@ without its quotes", S("any@x@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
-	{ "NUL does not end a name", S("sales\0x@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S("sales\0x@custom.test"),
+	{ "NUL does not end a name", S("sales\0x@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS,
+	    S("sales\0x@custom.test"),
 	    S("") },
 	{ "broken UTF-8", S("sales\xff@custom.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
-	{ "SMTPUTF8 local part in capitals", S("STRA\xe1\xba\x9e" "E@mixed.test"), PN_RCPT_ALIAS, OURS, OURS, S(""),
+	{ "SMTPUTF8 local part in capitals", S("STRA\xe1\xba\x9e" "E@mixed.test"), PN_RCPT_ALIAS, OURS, OURS,
+	    S(""),
 	    S("stra\xc3\x9f" "e@mixed.test") },
 	{ "U-label asked, U-label stored", S("buch@b\xc3\xbc" "cher.test"), PN_RCPT_ALIAS, OURS, OURS,
 	    S("buch@xn--bcher-kva.test"), S("buch@b\xc3\xbc" "cher.test") },
 	{ "A-label asked, U-label stored", S("buch@XN--bcher-kva.test"), PN_RCPT_ALIAS, OURS, OURS, S(""),
 	    S("buch@b\xc3\xbc" "cher.test") },
-	{ "U-label asked, A-label stored", S("a-label@b\xc3\xbc" "cher.test"), PN_RCPT_ALIAS, OURS, OURS, S(""),
+	{ "U-label asked, A-label stored", S("a-label@b\xc3\xbc" "cher.test"), PN_RCPT_ALIAS, OURS, OURS,
+	    S(""),
 	    S("a-label@xn--bcher-kva.test") },
 	{ "left part, restricted, own domain", S("any@limited.test"), PN_RCPT_ALIAS, OURS, OURS, S(""),
 	    S("any@limited.test") },
-	{ "left part, restricted, domain typed in capitals", S("any@capital.test"), PN_RCPT_UNKNOWN, OURS, OURS,
+	{ "left part, restricted, domain typed in capitals", S("any@capital.test"), PN_RCPT_UNKNOWN, OURS,
+	    OURS,
 	    S(""), S("") },
-	{ "full name of a domain typed in capitals", S("typed@capital.test"), PN_RCPT_UNKNOWN, OURS, OURS, S(""), S("") },
+	{ "full name of a domain typed in capitals", S("typed@capital.test"), PN_RCPT_UNKNOWN, OURS, OURS,
+	    S(""), S("") },
 };
 
 static struct pn_str
@@ -331,7 +361,8 @@ test_no_address(void **state)
 static void
 test_unreadable_directory_is_no_answer(void **state)
 {
-	static const struct pn_str asked[] = { S("sales@custom.test"), S("nobody@strict.test"), S("joe@mixed.test"),
+	static const struct pn_str asked[] = { S("sales@custom.test"), S("nobody@strict.test"),
+	    S("joe@mixed.test"),
 		S("postmaster@custom.test"), S("old@custom.test") };
 	struct pn_arena *arena = pn_arena_new(1 << 16);
 	struct world world = { .complete = true, .down = true };
@@ -356,7 +387,8 @@ test_error_text_has_the_gateway(void **state)
 	struct pn_rcpt rcpt;
 
 	(void)state;
-	assert_int_equal(pn_recipient_classify(&directory, &facts, S("sales@custom.test"), arena, &rcpt, &err),
+	assert_int_equal(pn_recipient_classify(&directory, &facts, S("sales@custom.test"), arena, &rcpt,
+	    &err),
 	    PN_TEMPFAIL);
 	assert_string_equal(err.text, "the alias table of gateway \"g\" cannot be read now");
 	pn_arena_free(arena);

@@ -211,13 +211,13 @@ bad_rows_change_nothing(void **state)
 	};
 	struct pn_directory_changes changes;
 
-	memset(text, 'x', sizeof(text));
+	memset(text, 'x', sizeof(text) - 1);
 	cases[1].rows[1].alias.full = PN_STR_EMPTY;
-	cases[2].rows[1].alias.full = pn_str_n(text, sizeof(text));
+	cases[2].rows[1].alias.full = pn_str_c(text);
 	cases[3].rows[1].alias.full = PN_STR("b\0c@x.org");
 	cases[4].rows[1].gateway = PN_STR_EMPTY;
 	cases[6].rows[1].alias.full = PN_STR("b@x.org");
-	cases[6].rows[1].alias.model = pn_str_n(text, sizeof(text));
+	cases[6].rows[1].alias.model = pn_str_c(text);
 	cases[7].rows[1].alias.full = PN_STR("b@x.org");
 	cases[7].rows[1].alias.contact = (enum pn_contact)9;
 	for (size_t i = 0; i < PN_COUNT(cases); i++) {

@@ -69,7 +69,9 @@ the_newest_thread_wins(void **state)
 static void
 what_is_known_of_a_thread_improves(void **state)
 {
-	enum { OUT = PN_THREAD_OUTBOUND, IN = PN_THREAD_INBOUND, SYNC = PN_THREAD_SYNCED };
+#define OUT PN_THREAD_OUTBOUND
+#define IN PN_THREAD_INBOUND
+#define SYNC PN_THREAD_SYNCED
 	static const struct {
 		const char *name;
 		struct { const char *model; uint64_t res_id; enum pn_thread_origin origin; } a, b, wanted;
