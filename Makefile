@@ -39,7 +39,7 @@ ALL_LDFLAGS  = $(LHARDEN) $(SANFLAGS) -pthread $(LDFLAGS)
 
 # What each program is made of.  lib/ is one archive: the linker takes what is used.
 LIB_SRC     := $(wildcard lib/*/*.c)
-LIB_LIBS    := -llmdb -lconfuse -lcrypto -lidn2 -lunistring
+LIB_LIBS    := -llmdb -lcrypto -lidn2 -lunistring
 PROGS       := postern postern-milter postern-policy
 postern_SRC        := $(wildcard cli/*.c)
 postern_LIBS       := $(LIB_LIBS) -ljansson
@@ -80,7 +80,7 @@ define test_program
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $1 $(LIB_LIBS)
 endef
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libpostern.a
-	$(call test_program,-lcmocka -ljansson)
+	$(call test_program,-lcmocka -ljansson -lconfuse)
 $(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o tools.o world.o) $(BUILD)/libpostern.a
 	$(call test_program,-ljansson)
 $(BUILD)/tests/conformance/address_tool: $(addprefix $(BUILD)/tests/conformance/,address_tool.o tools.o) $(BUILD)/libpostern.a

@@ -33,6 +33,7 @@ struct cli {
 	const char *config_path;
 	bool json;
 	bool verbose;
+	bool help;			/* asked for with --help */
 	struct pn_arena *arena;		/* of the whole run */
 	struct pn_strs args;		/* without the common options */
 	struct pn_config *config;	/* after cli_load() */

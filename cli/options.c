@@ -166,7 +166,7 @@ options_take(struct cli *cli, const struct option_row *rows, size_t n, size_t le
 /* -- the common ones ------------------------------------------------------------------ */
 
 struct common {
-	bool help, version;
+	bool version;
 	struct pn_str config;
 };
 
@@ -193,7 +193,7 @@ take_common(struct cli *cli, struct walk *w, struct common *common)
 		{ .name = "--config", .text = &common->config },
 		{ .name = "--json", .flag = &cli->json },
 		{ .name = "--verbose", .flag = &cli->verbose },
-		{ .name = "--help", .flag = &common->help },
+		{ .name = "--help", .flag = &cli->help },
 		{ .name = "--version", .flag = &common->version },
 	};
 	int code = EX_OK;
@@ -236,13 +236,5 @@ options_common(struct cli *cli, int argc, char **argv)
 		(void)printf("postern %s\n", PN_VERSION);
 		return EX_OK;
 	}
-	if (common.help && cli->args.n == 0)
-		pn_strs_add(&w.left, PN_STR("help"));
-	else if (common.help)
-		w.left.list = (struct pn_strs){ (struct pn_str[]){ PN_STR("help"), cli->args.v[0] }, 2 };
-	if (common.help)
-		cli->args = (struct pn_strs){ PN_ARENA_ARRAY(cli->arena, struct pn_str, 2), w.left.list.n };
-	for (size_t i = 0; common.help && i < w.left.list.n; i++)
-		cli->args.v[i] = w.left.list.v[i];
 	return -1;
 }

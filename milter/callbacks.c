@@ -20,7 +20,7 @@ enum {
 	    | SMFIP_NOHELO | SMFIP_NOUNKNOWN | SMFIP_NODATA,
 };
 
-static atomic_int sessions;
+static atomic_long admitted;	/* sessions that may send mail */
 
 /* -- helpers ------------------------------------------------------------------------------ */
 
@@ -113,9 +113,7 @@ on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2,
 		return SMFIS_REJECT;
 	}
 	s->steps = *pf1;
-	atomic_fetch_add(&sessions, 1);
 	if (smfi_setpriv(ctx, s) != MI_SUCCESS) {
-		atomic_fetch_sub(&sessions, 1);
 		session_free(s);
 		return SMFIS_REJECT;
 	}
@@ -134,6 +132,19 @@ on_connect(SMFICTX *ctx, char *name, _SOCK_ADDR *address)
 	return no_verdict(s, SMFIP_NR_CONN);
 }
 
+/* Those who are there keep their place until they hang up; sendmail(1) always has one. */
+static bool
+has_place(struct session *s)
+{
+	long most = (long)snapshot_gate(s->snapshot)->config->max_sessions;
+
+	if (!s->admitted && atomic_fetch_add(&admitted, 1) >= most && s->mail.smtp)
+		atomic_fetch_sub(&admitted, 1);
+	else
+		s->admitted = true;
+	return s->admitted;
+}
+
 static sfsistat
 on_mail(SMFICTX *ctx, char **argv)
 {
@@ -145,8 +156,11 @@ on_mail(SMFICTX *ctx, char **argv)
 	poke_enter();
 	/* a conversation through sendmail(1) has no {mail_mailer} */
 	session_begin(s, pn_str_c(argv[0]), has_text(ctx, "{mail_mailer}"), has_text(ctx, "{auth_authen}"));
-	if ((uint64_t)atomic_load(&sessions) > snapshot_gate(s->snapshot)->config->max_sessions && s->mail.smtp)
+	if (!has_place(s)) {
+		line_refused(s, "too many sessions");
 		answer = action_trouble(ctx, "too many sessions, try again later");
+		session_end(s);
+	}
 	poke_leave();
 	return answer;
 }
@@ -234,8 +248,9 @@ on_close(SMFICTX *ctx)
 	if (s == NULL)
 		return SMFIS_CONTINUE;
 	(void)smfi_setpriv(ctx, NULL);
+	if (s->admitted)
+		atomic_fetch_sub(&admitted, 1);
 	session_free(s);
-	atomic_fetch_sub(&sessions, 1);
 	return SMFIS_CONTINUE;
 }
 

@@ -7,6 +7,19 @@
 enum { LINE_LIMIT = 4000, SHOWN_RCPTS = 8, SHOWN_ROUTES = 8 };
 
 void
+line_refused(const struct session *s, const char *reason)
+{
+	struct pn_buf line;
+
+	pn_buf_init(&line, LINE_LIMIT);
+	pn_buf_add_c(&line, "mail=defer rule=limit");
+	pn_log_key_address(&line, "from", s->sender);
+	pn_log_key_text(&line, "reason", pn_str_c(reason));
+	pn_log_line(PN_LOG_WARN, pn_buf_str(&line));
+	pn_buf_done(&line);
+}
+
+void
 line_rcpt(const struct session *s, struct pn_str address, enum session_rcpt answer, const struct pn_error *err)
 {
 	struct pn_buf line;

@@ -4,6 +4,9 @@
 
 #include "session.h"
 
+/* A mail that was told to come later before it had recipients. */
+void line_refused(const struct session *session, const char *reason);
+
 /* A recipient that was not accepted; others are in the mail's line. */
 void line_rcpt(const struct session *session, struct pn_str address, enum session_rcpt answer,
     const struct pn_error *err);

@@ -13,7 +13,7 @@
 #include "postern/program.h"
 
 enum {
-	DATA_SIZE = 1 << 20,	/* one header of Postfix's header_size_limit is over libmilter's default */
+	DATA_SIZE = 2 << 20,	/* one header in one packet: libmilter ends the session over its default of 64 kB */
 	STOP_SECONDS = 5,	/* for callbacks that still run when libmilter has returned */
 	FILES_PER_SESSION = 4,
 };

@@ -87,6 +87,17 @@ is_other_kind(const struct session *s, const struct pn_rcpt *who)
 	    || (who->answer == PN_RCPT_OURS && first->gateway != who->gateway);
 }
 
+/* Nobody has such an address (RFC 5321 section 4.1.2), and handed on as another
+ * one, or in a Delivered-To, it might read as two lines. */
+static bool
+has_control(struct pn_str address)
+{
+	for (size_t i = 0; i < address.n; i++)
+		if ((unsigned char)address.p[i] < ' ' || address.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
 static enum session_rcpt
 classify(struct session *s, struct pn_str raw, struct pn_rcpt *who, struct pn_error *err)
 {
@@ -104,6 +115,11 @@ classify(struct session *s, struct pn_str raw, struct pn_rcpt *who, struct pn_er
 	case PN_LIMIT:
 		return RCPT_TROUBLE;
 	}
+	if (who->answer == PN_RCPT_OURS && has_control(raw)) {
+		if (s->mail.smtp)
+			return RCPT_REFUSED;
+		who->answer = PN_RCPT_PASS;
+	}
 	if (who->answer == PN_RCPT_REJECT) {
 		if (s->mail.smtp)
 			return RCPT_REFUSED;
@@ -120,7 +136,8 @@ classify(struct session *s, struct pn_str raw, struct pn_rcpt *who, struct pn_er
 enum session_rcpt
 session_rcpt(struct session *s, char **argv, struct pn_error *err)
 {
-	struct pn_envelope_rcpt rcpt = { .raw = pn_arena_dup(s->arena, pn_str_c(argv[0])) };
+	/* without a source route: Postfix drops it, and would not find what is to be deleted */
+	struct pn_envelope_rcpt rcpt = { .raw = pn_arena_dup(s->arena, pn_recipient_bare(pn_str_c(argv[0]))) };
 	enum session_rcpt answer = classify(s, rcpt.raw, &rcpt.who, err);
 
 	if (answer == RCPT_TROUBLE && !s->mail.smtp) {

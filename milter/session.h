@@ -18,6 +18,7 @@ struct session {
 	bool outbound_daemon;		/* {daemon_name} is in outbound_daemons */
 	unsigned char client[16];
 	unsigned long steps;		/* negotiated SMFIP_* flags */
+	bool admitted;			/* one of max_sessions */
 
 	/* the mail, from MAIL to its end or ABORT; .snapshot is NULL outside */
 	struct snapshot *snapshot;

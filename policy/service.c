@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "postern/clock.h"
+#include "postern/gate.h"
 #include "postern/log.h"
 
 enum { ARENA_LIMIT = 1 << 20, COMPLAIN_AGAIN = 60 };
@@ -55,26 +56,6 @@ service_log_report(const struct pn_config_report *report)
 			pn_log_line(report->errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, line);
 }
 
-/* The same rows that every other program of this host puts there from the same
- * files: by diff, so whoever comes second changes nothing. */
-static enum pn_status
-fill_store(struct pn_store *store, const struct pn_config *config, struct pn_error *err)
-{
-	const struct pn_directory *directory = &config->directory;
-	struct pn_directory_changes changes;
-	enum pn_status st;
-
-	st = pn_directory_apply(store, PN_SOURCE_CONFIG, PN_STR_EMPTY, config->aliases, config->alias_count,
-	    &changes, err);
-	for (size_t i = 0; i < directory->domain_count && st == PN_OK; i++) {
-		const struct pn_domain *d = &directory->domains[i];
-
-		st = pn_directory_remember_domain(store, d->gateway->name, d->name, d->bounce, d->catchall,
-		    pn_clock_now(), err);
-	}
-	return st;
-}
-
 /* One store per path: opening the same file twice in a process is forbidden, so
  * changed sizes count from the next start. */
 static enum pn_status
@@ -89,7 +70,8 @@ apply(struct service *service, const struct pn_config *config, struct pn_error *
 		st = pn_store_open(&config->store, &store, err);
 	if (st != PN_OK)
 		return st;
-	st = fill_store(store, config, err);
+	/* by diff: whichever program comes second changes nothing */
+	st = pn_gate_apply(&(struct pn_gate){ config, store }, pn_clock_now(), NULL, err);
 	if (same)
 		return st;
 	if (st != PN_OK) {

@@ -2,10 +2,15 @@
  *
  * One typed table of keys (lib/config/keys.c) is the only place where a
  * setting is written down: loading, range checks, `postern config -n|-d`, the
- * sample file and postern.conf(5) come from it.  libConfuse is the lexer.
+ * sample file and postern.conf(5) come from it.  The syntax is libConfuse's, the
+ * reader our own (lib/config/syntax.h says why).
  *
- * Loading uses global lexer state: one thread at a time (a mutex inside sees
- * to it).  A loaded pn_config is immutable; any number of threads may read it.
+ * Of conf.d/ the files *.conf are read, of aliases.d/ all but hidden ones and
+ * what editors and packages leave behind (*~, #*, *.bak, *.dpkg-*, *.rpm*), in
+ * name order.  Relative names in them are relative to the main file.
+ *
+ * Thread-safe: there is no global state.  A loaded pn_config is immutable; any
+ * number of threads may read it.
  */
 #ifndef POSTERN_CONFIG_H
 #define POSTERN_CONFIG_H
@@ -67,17 +72,30 @@ PN_CHECK enum pn_status pn_config_load(const char *path, struct pn_config **out,
     struct pn_config_report *report);
 void pn_config_free(struct pn_config *config);	/* NULL is fine */
 
-/* "key = value" lines: as postconf -n (what the files set) and -d (defaults). */
+/* "key = value" lines in the syntax of the file: as postconf -n (what the files
+ * set) and -d (defaults; path is not looked at).
+ *
+ * PN_OK       out
+ * PN_INVALID  what could be read is in out, the report says what could not
+ * PN_TEMPFAIL a file could not be read
+ * PN_LIMIT    out is too small */
 enum pn_config_print { PN_CONFIG_SET, PN_CONFIG_DEFAULTS };
 PN_CHECK enum pn_status pn_config_print(const char *path, enum pn_config_print what,
     struct pn_buf *out, struct pn_config_report *report);
 
-/* The generated texts: the sample file and the key part of postern.conf(5). */
+/* The generated texts: the sample file and the key part of postern.conf(5), in
+ * mdoc with one .Ss per section. */
 void pn_config_sample(struct pn_buf *out);
 void pn_config_manual(struct pn_buf *out);
 
 /* Reads a secret from a file: a regular file, not readable by group or others
- * (except group `postern`), owned by root or the current user, at most 4 kB. */
+ * (except readable by group `postern`), owned by root or the current user, at
+ * most 4 kB.  Line ends at its end do not count.
+ *
+ * PN_OK        *out, in the arena
+ * PN_NOT_FOUND there is no such file
+ * PN_INVALID   refused; err says why and what to do
+ * PN_TEMPFAIL  it could not be read */
 PN_CHECK enum pn_status pn_config_secret(const char *path, struct pn_arena *arena,
     struct pn_str *out, struct pn_error *err);
 

@@ -12,6 +12,10 @@
  * Memory is bounded (a few MB at the very worst) whatever the message holds.  Past a
  * limit - 100 open containers, a boundary of 2,000 bytes, a value of 64 kB
  * that would have to be read - the answers become PN_UNKNOWN, never wrong.
+ * So they do in a few odd corners: text in punycode, undecodable text that is
+ * uuencoded, long headers in a message/partial and its like that Python would
+ * have to fold (a delivery report's first block is one), RFC 2231 pieces that
+ * only an encoded word brought into a Content-Type.
  *
  * Pure: no I/O, no clock.  Not thread-safe: one parser belongs to one session
  * at a time.
@@ -27,7 +31,8 @@ struct pn_mime;
 
 struct pn_mime_result {
 	/* Of the top part, lower case: "text/plain" where there is none or a
-	 * broken one.  "multipart/report" makes the mail a bounce (Odoo rule 4.1). */
+	 * broken one.  "multipart/report" makes the mail a bounce (Odoo rule 4.1).
+	 * Empty when Python raises on the header, or a limit was hit before. */
 	struct pn_str top_type;
 
 	/* Would Odoo fail on it (exit 70)?  As a bounce it reads less of the
@@ -35,7 +40,8 @@ struct pn_mime_result {
 	enum pn_known unreadable_as_mail;
 	enum pn_known unreadable_as_bounce;
 
-	/* What follows is only worth reading while this is false. */
+	/* What follows says nothing when this is true, or when the mail is
+	 * surely unreadable as a bounce: the walk may have ended early. */
 	bool limit_hit;
 
 	/* A report with a second block; the first report of the message counts.

@@ -61,6 +61,10 @@ PN_CHECK enum pn_status pn_recipient_classify(const struct pn_directory *directo
     const struct pn_recipient_facts *facts, struct pn_str address, struct pn_arena *arena,
     struct pn_rcpt *out, struct pn_error *err);
 
+/* The address of a RCPT TO as Postfix keeps it: without <> and without a source
+ * route, case as given. */
+struct pn_str pn_recipient_bare(struct pn_str address);
+
 /* "alias", "catchall", ... for logs and explain. */
 const char *pn_rcpt_kind_name(enum pn_rcpt_kind kind);
 

@@ -188,7 +188,7 @@ struct pn_decision pn_route_unreadable(void);
 
 /* The gateway's aliases that match one of these addresses (lower-cased), in
  * Odoo's order (rules 6.2, 6.3), each once.
- * PN_OK (maybe none) or PN_TEMPFAIL. */
+ * PN_OK (maybe none), PN_TEMPFAIL, or PN_LIMIT: more than 1000. */
 PN_CHECK enum pn_status pn_route_match(const struct pn_route_question *question,
     struct pn_strs addresses, struct pn_arena *arena, struct pn_aliases *out);
 

@@ -112,9 +112,11 @@ struct pn_closing pn_transaction_close(const struct pn_transaction *transaction,
 /* Where a recipient of ours goes; the address unchanged for "keep". */
 struct pn_str pn_target_for(const struct pn_envelope_rcpt *rcpt, bool to_bounce, struct pn_arena *arena);
 
-/* The Delivered-To fields to add so that Odoo sees recipients of this gateway
- * which no header names (design: End of message); none in mixed transactions
- * and for targets that stay on this host.  Values are addresses. */
+/* The Delivered-To fields with which Odoo sees recipients of this gateway that
+ * no header names (design: End of message); none in mixed transactions.  Values
+ * are addresses.  To be decided with; to be added to the mail only when the
+ * target leaves this host: pipe(8) and local(8) add their own there, and would
+ * take ours for a loop. */
 struct pn_strs pn_delivered_to(const struct pn_transaction *transaction, const struct pn_gateway *gateway,
     const struct pn_message *message, struct pn_arena *arena);
 

@@ -12,9 +12,8 @@ pn_config_load(const char *path, struct pn_config **out, struct pn_config_report
 	config->arena = arena;
 	read = pn_conf_files_read(name, arena, &files, report);
 	/* without the main file everything else would only look wrong */
-	if (files.n == 0 || files.v[0].name[0] == '\0' || !pn_str_eq(pn_str_c(files.v[0].name), pn_str_c(name)))
-		st = read;
-	else {
+	st = read;
+	if (files.n > 0 && files.v[0].name == name) {
 		st = pn_conf_load(files, name, config, report);
 		st = read == PN_OK ? st : read;
 	}

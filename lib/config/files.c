@@ -158,7 +158,7 @@ pn_conf_files_read(const char *path, struct pn_arena *arena, struct pn_conf_file
 	struct pn_conf_files files = { .n = 0 };
 	enum pn_status st;
 
-	st = read_file(pn_arena_cstr(arena, pn_str_c(path)), false, arena, &files, report);
+	st = read_file(path, false, arena, &files, report);
 	st = worse(st, read_directory(path, "conf.d", false, arena, &files, report));
 	st = worse(st, read_directory(path, "aliases.d", true, arena, &files, report));
 	*out = files;

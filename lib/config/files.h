@@ -22,6 +22,8 @@ struct pn_conf_files {
 /* The main file, then conf.d/ and aliases.d/ beside it in name order.  A file or
  * directory that cannot be read is reported, the others are read all the same.
  *
+ * path and what is in the arena must live as long as the files.
+ *
  * PN_OK        *out
  * PN_INVALID   one is not a regular file, or absurdly large
  * PN_TEMPFAIL  one could not be read */

@@ -53,7 +53,7 @@ static const struct pn_key global_keys[] = {
 	    "When a refusal would hit recipients that are not concerned: hand ours to Odoo, or have the "
 	    "later kind come back in its own transaction (452 at RCPT)", NULL },
 	{ "header_limit", SIZE(D, config.header_limit), "1M", K(64), M(16), NULL,
-	    "Bytes of all headers of one message; more are refused", NULL },
+	    "Bytes of all headers of one message; one with more is handed over unread", NULL },
 	{ "recipient_limit", NUMBER(D, config.recipient_limit), "1000", 1, 100000, NULL,
 	    "Envelope recipients of ours in one message; more are told 452", NULL },
 	{ "thread_lifetime", TIME(D, config.store.thread_lifetime), "400d", 3600, DAYS(36500), NULL,
@@ -104,7 +104,8 @@ static const struct pn_key gateway_keys[] = {
 	{ "unreadable", CHOICE(D, unreadable, enum pn_conf_unreadable), "hand_over", 0, 0, "hand_over reject",
 	    "Mail that Odoo fails on: hand it over, or refuse it with 550 5.6.0", NULL },
 	{ "twin_lease", TIME(D, row.twin_lease), "60s", 0, 3600, NULL,
-	    "How long the same Message-ID is told to come back later (451) after it was accepted; 0 never", NULL },
+	    "How long the same Message-ID is told to come back later (451) after it was accepted; 0 never",
+	    NULL },
 };
 #undef D
 
@@ -118,11 +119,15 @@ static const struct pn_key domain_keys[] = {
 	    "Odoo's catchall alias: the local part that replies come back to", NULL },
 	{ "default_from", TEXT(D, default_from), "notifications", 0, 320, NULL,
 	    "Odoo's default From alias, a local part or an address; \"\" is none", NULL },
-	{ "unknown", CHOICE(D, row.unknown, enum pn_unknown_policy), "hand_over", 0, 0, "hand_over pass reject",
+	{ "unknown", CHOICE(D, row.unknown, enum pn_unknown_policy), "hand_over", 0, 0,
+	    "hand_over pass reject",
 	    "Addresses that are none of ours: hand them to Odoo, let Postfix go on (the domain has human "
 	    "mailboxes too), or refuse them while the alias table is complete", NULL },
 	{ "human", TEXT(D, row.human), "\"\"", 0, 320, NULL,
 	    "Address that takes postmaster@ and abuse@ where these are no aliases", "joe@acme.example" },
+	{ "write_to", TEXT(D, row.write_to), "\"\"", 0, 320, NULL,
+	    "Address to name to those who write to the catchall directly; \"\" names human",
+	    "sales@acme.example" },
 	{ "sequence", NUMBER(D, sequence), "10", 0, INT32_MAX, NULL,
 	    "Odoo's order of alias domains, lowest first", NULL },
 };
@@ -168,7 +173,8 @@ static const struct pn_key model_keys[] = {
 const struct pn_key_table pn_key_tables[PN_KEYS_SECTIONS] = {
 	[PN_KEYS_GLOBAL] = { "", "", "", "The whole host", global_keys, PN_COUNT(global_keys) },
 	[PN_KEYS_GATEWAY] = { "gateway", "main", "NAME",
-	    "One application behind Postfix, usually one Odoo database", gateway_keys, PN_COUNT(gateway_keys) },
+	    "One application behind Postfix, usually one Odoo database", gateway_keys,
+	    PN_COUNT(gateway_keys) },
 	[PN_KEYS_DOMAIN] = { "domain", "acme.example", "DOMAIN",
 	    "A domain whose mail goes to a gateway: one of Odoo's alias domains", domain_keys,
 	    PN_COUNT(domain_keys) },

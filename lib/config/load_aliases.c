@@ -93,7 +93,8 @@ check(struct pn_loader *l, const struct pn_draft_alias *draft)
 	/* Odoo rule 6.4 */
 	if (a->contact == PN_CONTACT_FOLLOWERS && a->force_thread_id == 0 && a->parent_id == 0)
 		pn_report_warning(l->report, draft->place, PN_STR("contact"),
-		    "followers of nothing: Odoo takes the alias for misconfigured; add parent_model and parent_id");
+		    "followers of nothing: Odoo takes the alias for misconfigured; add parent_model and "
+		    "parent_id");
 	/* Odoo rule 6.2 */
 	if (pn_str_find(a->full, '@') == PN_STR_NONE && !a->incoming_local)
 		pn_report_warning(l->report, draft->place, PN_STR("alias"),

@@ -52,8 +52,11 @@ check_domain(struct pn_loader *l, const struct pn_conf_section *section, const s
 {
 	struct pn_place place = pn_section_place(section, "catchall_alias");
 	const char *why;
-	struct pn_str human, local;
+	struct pn_str human, local, write_to;
 
+	if (d->write_to.n > 0 && !pn_conf_address(d->write_to, l->arena, &write_to, &why))
+		pn_report_error(l->report, pn_section_place(section, "write_to"), PN_STR("write_to"), "%s %s",
+		    pn_show(d->write_to, l->arena), why);
 	if (d->bounce.n > 0 && pn_str_eq(d->bounce, d->catchall))
 		pn_report_error(l->report, place, PN_STR("catchall_alias"),
 		    "is the bounce alias as well, so replies would vanish; give them different names");
@@ -67,8 +70,8 @@ check_domain(struct pn_loader *l, const struct pn_conf_section *section, const s
 	local = pn_str_head(d->human, pn_str_find(d->human, '@'));
 	if (!pn_conf_address(d->human, l->arena, &human, &why))
 		pn_report_error(l->report, place, PN_STR("human"), "%s %s", pn_show(d->human, l->arena), why);
-	else if (pn_str_eq(pn_str_from(human, local.n + 1), d->ascii) && (pn_str_eq_nocase(local, PN_STR("postmaster")) ||
-	    pn_str_eq_nocase(local, PN_STR("abuse"))))
+	else if (pn_str_eq(pn_str_from(human, local.n + 1), d->ascii) &&
+	    (pn_str_eq_nocase(local, PN_STR("postmaster")) || pn_str_eq_nocase(local, PN_STR("abuse"))))
 		pn_report_error(l->report, place, PN_STR("human"),
 		    "%s stands for itself; name the mailbox of a person", pn_show(d->human, l->arena));
 }

@@ -184,8 +184,8 @@ pn_gateway_wanted(struct pn_loader *l, struct pn_str name, struct pn_place place
 	}
 	nearest = nearest_gateway(l, name);
 	if (nearest != NULL)
-		pn_report_error(l->report, place, PN_STR("gateway"), "there is no gateway %s; did you mean %s?",
-		    pn_show(name, l->arena), nearest);
+		pn_report_error(l->report, place, PN_STR("gateway"),
+		    "there is no gateway %s; did you mean %s?", pn_show(name, l->arena), nearest);
 	else
 		pn_report_error(l->report, place, PN_STR("gateway"),
 		    "there is no gateway %s; add a section gateway \"%s\" { ... }", pn_show(name, l->arena),
@@ -242,7 +242,7 @@ pn_check_targets(struct pn_loader *l)
 			    "name the domain that Odoo itself has", pn_show(g->bounce_target, l->arena));
 		if (g->domain_count == 0)
 			pn_report_warning(l->report, place, PN_STR("gateway"),
-			    "%s has no domain, so no mail goes there; add a section domain \"...\" { gateway = "
-			    PN_STR_FMT " }", pn_show(g->name, l->arena), PN_STR_ARG(g->name));
+			    "%s has no domain, so no mail goes there; add a section domain \"...\" { "
+			    "gateway = " PN_STR_FMT " }", pn_show(g->name, l->arena), PN_STR_ARG(g->name));
 	}
 }

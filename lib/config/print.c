@@ -54,7 +54,7 @@ print_set(const char *path, struct pn_arena *arena, struct pn_buf *out, struct p
 {
 	struct pn_conf_files files;
 	struct pn_conf_tree tree;
-	enum pn_status st = pn_conf_files_read(pn_arena_cstr(arena, pn_str_c(path)), arena, &files, report);
+	enum pn_status st = pn_conf_files_read(path, arena, &files, report);
 
 	pn_conf_tree_init(&tree, arena);
 	for (size_t i = 0; i < files.n; i++)
@@ -85,7 +85,8 @@ print_defaults(struct pn_buf *out)
 			pn_buf_addf(out, "%s \"%s\" {\n", table->section, table->title_name);
 		for (size_t i = 0; i < table->n; i++)
 			if (table->v[i].standard != NULL)
-				pn_buf_addf(out, "%s%s = %s\n", indent, table->v[i].name, table->v[i].standard);
+				pn_buf_addf(out, "%s%s = %s\n", indent, table->v[i].name,
+				    table->v[i].standard);
 			else
 				pn_buf_addf(out, "%s# %s must be set\n", indent, table->v[i].name);
 		if (t > 0)

@@ -32,11 +32,11 @@ check_file(const char *path, const struct stat *st, struct pn_error *err)
 		open_to = 0;
 	if (open_to != 0)
 		return pn_fail(err, PN_INVALID,
-		    "%s: has mode %04o, so others than its owner may use it; chmod 0600, or 0640 with group postern",
-		    path, (unsigned)st->st_mode & 07777);
+		    "%s: has mode %04o, so others than its owner may use it; chmod 0600, or 0640 with group "
+		    "postern", path, (unsigned)st->st_mode & 07777);
 	if (st->st_size > SECRET_MAX)
-		return pn_fail(err, PN_INVALID, "%s: is larger than %d bytes; it must hold nothing but the secret",
-		    path, SECRET_MAX);
+		return pn_fail(err, PN_INVALID,
+		    "%s: is larger than %d bytes; it must hold nothing but the secret", path, SECRET_MAX);
 	return PN_OK;
 }
 

@@ -150,7 +150,8 @@ read_word(struct reader *r)
 		r->at++;
 	r->word = pn_str_n(r->text.p + start, r->at - start);
 	if (peek(r, 0) == '{' && pn_str_ends(r->word, PN_STR("$")))
-		return bad(r, "${...} is not replaced here; write the value itself, or put it in single quotes");
+		return bad(r,
+		    "${...} is not replaced here; write the value itself, or put it in single quotes");
 	if (peek(r, 0) == '*' || (peek(r, 0) == '+' && peek(r, 1) != '='))
 		return bad(r, "a value with + or * needs quotes; write it as \"...\"");
 	return WORD;
@@ -415,7 +416,8 @@ read_statement(struct reader *r)
 		open_section(r, line, name, behind.word, true);
 		return;
 	}
-	syntax_error(r, line, name, "neither a key nor a section; write key = value or section \"name\" { ... }");
+	syntax_error(r, line, name,
+	    "neither a key nor a section; write key = value or section \"name\" { ... }");
 	/* what stands on the next line may be good again */
 	*r = t == WORD && before.line == line ? behind : before;
 	if (t == COMMA)

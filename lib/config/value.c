@@ -143,7 +143,8 @@ set_choice(const struct pn_key *key, struct pn_str value, void *field, struct pn
 			memcpy(field, &i, sizeof(i));
 			return PN_OK;
 		}
-	return pn_fail(err, PN_INVALID, "%s is not known; write one of: %s", pn_show(value, arena), key->words);
+	return pn_fail(err, PN_INVALID, "%s is not known; write one of: %s", pn_show(value, arena),
+	    key->words);
 }
 
 static enum pn_status
@@ -177,7 +178,8 @@ set_list(const struct pn_key *key, struct pn_strs values, bool append, struct pn
 	size_t n = all.n + values.n;
 
 	if (n > key->max)
-		return pn_fail(err, PN_INVALID, "has %zu entries; at most %" PRIu64 " are allowed", n, key->max);
+		return pn_fail(err, PN_INVALID, "has %zu entries; at most %" PRIu64 " are allowed", n,
+		    key->max);
 	if (all.n == 0 || n > room(all.n)) {
 		struct pn_str *v = PN_ARENA_ARRAY(arena, struct pn_str, room(n));
 

@@ -15,6 +15,7 @@ struct decider {
 	size_t route_cap, notice_cap;
 	struct pn_strs_builder steps;
 	bool trouble;			/* the alias source cannot say now */
+	bool limit;			/* more aliases than one message may address */
 };
 
 /* Explain: one line per rule asked. */

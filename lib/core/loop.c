@@ -84,7 +84,7 @@ pn_loop_windows(const struct pn_gateway *gateway, const struct pn_models *models
 
 	if (message->email_from.n == 0)
 		return b.windows;
-	if (message->sender.n > 0 && pn_strs_has(gateway->allowed_senders, message->sender))
+	if (pn_strs_has(gateway->allowed_senders, message->sender))
 		return b.windows;
 	if (decision->outcome == PN_NO_ROUTE && (decision->doubts & PN_DOUBT_ALIAS))
 		add_unknown(&b, gateway, message);

@@ -5,6 +5,10 @@
 
 #include "postern/address.h"
 
+/* Aliases one message may address: each of them is a route, and some steps
+ * compare routes with each other. */
+enum { ALIASES_MAX = 1000 };
+
 /* Rule 6.2: when mail.catchall.domain.allowed is set, only left parts at those
  * domains and at the alias domains count. */
 bool
@@ -128,6 +132,8 @@ pn_route_match(const struct pn_route_question *q, struct pn_strs addresses, stru
 		if (st != PN_OK)
 			return st;
 	}
+	if (ranking.n > ALIASES_MAX)
+		return PN_LIMIT;
 	if (ranking.n > 1)
 		qsort(ranking.v, ranking.n, sizeof(*ranking.v), by_rank);
 	v = PN_ARENA_ARRAY(arena, struct pn_alias, ranking.n);
@@ -143,7 +149,16 @@ decide_match(struct decider *d, struct pn_strs addresses)
 {
 	struct pn_aliases found = { NULL, 0 };
 
-	if (pn_route_match(d->q, addresses, d->arena, &found) != PN_OK)
+	switch (pn_route_match(d->q, addresses, d->arena, &found)) {
+	case PN_OK:
+		break;
+	case PN_LIMIT:
+		d->limit = true;
+		break;
+	case PN_NOT_FOUND:
+	case PN_INVALID:
+	case PN_TEMPFAIL:
 		d->trouble = true;
+	}
 	return found;
 }

@@ -5,6 +5,8 @@
  * lines, whole chunks are searched for "-" at the start of a line only. */
 #include "mime_private.h"
 
+enum { WINDOW = 256 };
+
 static void
 finish_line(struct pn_mime *mime, enum pn_mime_eol eol)
 {
@@ -54,21 +56,28 @@ skip(struct pn_mime *mime, struct pn_str chunk)
 			lines->skipping = false;
 			return pn_str_n(p, (size_t)(end - p));
 		}
-		p++;
+		while (p < end && *p == '-')
+			p++;
 	}
 	lines->cr = end[-1] == '\r';
 	lines->skipping = end[-1] != '\n';
 	return pn_str_n(end, 0);
 }
 
+/* Looks at a little of the chunk at a time: where all lines end in CR, none
+ * may cost a search for LF to the chunk's end. */
 static size_t
 find_eol(struct pn_str s)
 {
-	const char *lf = memchr(s.p, '\n', s.n);
-	size_t n = lf == NULL ? s.n : (size_t)(lf - s.p);
-	const char *cr = memchr(s.p, '\r', n);
+	for (size_t at = 0; at < s.n; at += WINDOW) {
+		size_t n = s.n - at < WINDOW ? s.n - at : WINDOW;
+		const char *lf = memchr(s.p + at, '\n', n);
+		const char *cr = memchr(s.p + at, '\r', lf == NULL ? n : (size_t)(lf - s.p) - at);
 
-	return cr == NULL ? n : (size_t)(cr - s.p);
+		if (cr != NULL || lf != NULL)
+			return (size_t)((cr != NULL ? cr : lf) - s.p);
+	}
+	return s.n;
 }
 
 /* Takes one line, or what there is of it. */

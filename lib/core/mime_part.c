@@ -443,9 +443,12 @@ end_reader(struct pn_mime *mime)
 
 	pn_mime_feed_end(reader);
 	pn_mime_tree_end(reader);
-	mime->crash.yes |= reader->parse_failed;
 	mime->embedded_odd = mime->content.odd || reader->limit;
-	mime->crash.perhaps |= mime->embedded_odd;
+	if (mime->embedded_odd) {
+		mime->crash.perhaps = true;
+		return;
+	}
+	mime->crash.yes |= reader->parse_failed;
 	mime->embedded.invalid = reader->embedded.invalid;
 	pn_buf_add(&mime->embedded.message_id, pn_buf_str(&reader->embedded.message_id));
 	pn_buf_add(&mime->embedded.ms_id, pn_buf_str(&reader->embedded.ms_id));

@@ -16,36 +16,46 @@ top(struct pn_mime *mime)
 	return &mime->stack[mime->depth - 1];
 }
 
+/* A line that may be a boundary: the same question is asked for every open container. */
+struct candidate {
+	const char *p;		/* behind the "--" */
+	size_t n;		/* without blanks at the end */
+	bool closes;		/* it ends in "--": perhaps not part of the boundary */
+	bool open;		/* not the whole line */
+};
+
 static bool
-is_blank(struct pn_str s)
+is_candidate(struct pn_str text, bool open, struct candidate *out)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != ' ' && s.p[i] != '\t')
-			return false;
+	if (text.n < 2 || text.p[0] != '-' || text.p[1] != '-')
+		return false;
+	text = pn_str_from(text, 2);
+	while (text.n > 0 && (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t'))
+		text.n--;
+	*out = (struct candidate){ text.p, text.n, pn_str_ends(text, PN_STR("--")), open };
 	return true;
 }
 
 static enum match
 match_boundary(const struct pn_mime *mime, const struct pn_mime_frame *frame,
-    struct pn_str text, bool open)
+    const struct candidate *line)
 {
-	enum match match = SEPARATOR;
-	struct pn_str boundary;
+	size_t n = frame->boundary_n;
+	bool closes = line->closes && line->n == n + 2;
 
-	if (frame->unmatchable || text.n < 2 || text.p[0] != '-' || text.p[1] != '-')
+	if (frame->unmatchable || (line->n != n && !closes))
 		return NO_MATCH;
-	boundary = pn_str_n(mime->boundaries.p + frame->boundary, frame->boundary_n);
-	text = pn_str_from(text, 2);
-	if (!pn_str_starts(text, boundary))
+	if (n > 0 && memcmp(line->p, mime->boundaries.p + frame->boundary, n) != 0)
 		return NO_MATCH;
-	text = pn_str_from(text, boundary.n);
-	if (pn_str_starts(text, PN_STR("--"))) {
-		text = pn_str_from(text, 2);
-		match = CLOSE;
-	}
-	if (!is_blank(text))
-		return NO_MATCH;
-	return open ? UNSURE : match;
+	return line->open ? UNSURE : closes ? CLOSE : SEPARATOR;
+}
+
+static enum match
+match_own(struct pn_mime *mime, struct pn_str text, bool open)
+{
+	struct candidate line;
+
+	return is_candidate(text, open, &line) ? match_boundary(mime, top(mime), &line) : NO_MATCH;
 }
 
 /* Does the line end the innermost part? */
@@ -53,17 +63,19 @@ static bool
 stops(struct pn_mime *mime, struct pn_str text, bool open)
 {
 	bool blank = text.n == 0 && !open;
+	struct candidate line;
+	bool dashes = is_candidate(text, open, &line);
 
-	if (!(blank && mime->blank_ends > 0) && (text.n < 2 || memcmp(text.p, "--", 2) != 0))
+	if (!dashes && !(blank && mime->blank_ends > 0))
 		return false;
 	for (size_t i = mime->depth - 1; i-- > 0; ) {
 		const struct pn_mime_frame *frame = &mime->stack[i];
 
 		if (frame->state == PN_MIME_BLOCK && blank)
 			return true;
-		if (frame->state != PN_MIME_IN_PART)
+		if (frame->state != PN_MIME_IN_PART || !dashes)
 			continue;
-		switch (match_boundary(mime, frame, text, open)) {
+		switch (match_boundary(mime, frame, &line)) {
 		case SEPARATOR:
 		case CLOSE:
 			return true;
@@ -244,7 +256,7 @@ take_boundary(struct pn_mime *mime, struct pn_str text, bool open)
 {
 	struct pn_mime_frame *frame = top(mime);
 
-	switch (match_boundary(mime, frame, text, open)) {
+	switch (match_own(mime, text, open)) {
 	case SEPARATOR:
 		frame->state = PN_MIME_SEPARATORS;
 		frame->watches = false;
@@ -269,7 +281,7 @@ take_boundary(struct pn_mime *mime, struct pn_str text, bool open)
 static bool
 take_separator(struct pn_mime *mime, struct pn_str text, bool open)
 {
-	switch (match_boundary(mime, top(mime), text, open)) {
+	switch (match_own(mime, text, open)) {
 	case SEPARATOR:
 	case CLOSE:
 		return true;

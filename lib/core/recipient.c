@@ -34,8 +34,8 @@ pn_rcpt_kind_name(enum pn_rcpt_kind kind)
 /* Without <> and without a source route: "@a,@b:c@d" is c@d (RFC 5321 section
  * 4.1.2, appendix C), which is also where Postfix delivers it.  A colon inside
  * brackets belongs to a domain literal. */
-static struct pn_str
-bare_address(struct pn_str address)
+struct pn_str
+pn_recipient_bare(struct pn_str address)
 {
 	bool literal = false;
 
@@ -247,7 +247,7 @@ enum pn_status
 pn_recipient_classify(const struct pn_directory *directory, const struct pn_recipient_facts *facts,
     struct pn_str address, struct pn_arena *arena, struct pn_rcpt *out, struct pn_error *err)
 {
-	struct pn_str bare = bare_address(address), local, ascii;
+	struct pn_str bare = pn_recipient_bare(address), local, ascii;
 	size_t at = pn_str_find_last(bare, '@');
 	struct pn_rcpt rcpt = { .kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS, .alias = PN_STR_EMPTY,
 		.model = PN_STR_EMPTY, .successor = PN_STR_EMPTY, .human = PN_STR_EMPTY };

@@ -104,11 +104,43 @@ fail(struct decider *d, enum pn_rule rule)
 	end(d, PN_ERROR, rule);
 }
 
+static bool
+stands_for(const struct pn_aliases *aliases, struct pn_str address)
+{
+	for (size_t i = 0; i < aliases->n; i++)
+		if (decide_alias_has(&aliases->v[i], address))
+			return true;
+	return false;
+}
+
+/* An address at one of the gateway's domains that none of the known aliases
+ * stands for may be an alias nobody told us. */
 static void
-end_refused(struct decider *d)
+doubt_aliases(struct decider *d, struct pn_strs recipients, const struct pn_aliases *known)
+{
+	if (d->q->aliases_complete)
+		return;
+	for (size_t i = 0; i < recipients.n; i++) {
+		struct pn_str domain = pn_address_after_local(recipients.v[i]);
+
+		for (size_t j = 0; j < d->q->gateway->domain_count; j++) {
+			const struct pn_domain *own = &d->q->gateway->domains[j];
+
+			if (pn_str_eq(own->name, domain) && !pn_str_eq(own->catchall, recipients.v[i])
+			    && !stands_for(known, recipients.v[i])) {
+				d->out->doubts |= PN_DOUBT_ALIAS;
+				return;
+			}
+		}
+	}
+}
+
+static void
+end_refused(struct decider *d, struct pn_strs recipients, const struct pn_aliases *known)
 {
 	enum pn_notice_kind last = d->out->notices[d->out->notice_count - 1].kind;
 
+	doubt_aliases(d, recipients, known);
 	end(d, PN_BOUNCED, last == PN_NOTICE_ALIAS_INVALID ? PN_RULE_ALIAS_INVALID : PN_RULE_ALIAS_SECURITY);
 }
 
@@ -176,7 +208,7 @@ route_reply(struct decider *d, const struct pn_stored *stored)
 			route.alias = &aliases.v[i];
 	switch (decide_check(d, &route, false)) {
 	case CHECK_STOP:
-		end_refused(d);
+		end_refused(d, d->recipients, &aliases);
 		return true;
 	case CHECK_MISSING:
 		fail(d, PN_RULE_ROUTING);
@@ -212,26 +244,6 @@ any_to_is_catchall(struct decider *d)
 		if (pn_gateway_catchall(d->q->gateway, d->to_normal.v[i]) != NULL)
 			return true;
 	return false;
-}
-
-/* An address at one of the gateway's domains may be an alias nobody told us. */
-static void
-doubt_aliases(struct decider *d, struct pn_strs recipients)
-{
-	if (d->q->aliases_complete)
-		return;
-	for (size_t i = 0; i < recipients.n; i++) {
-		struct pn_str domain = pn_address_after_local(recipients.v[i]);
-
-		for (size_t j = 0; j < d->q->gateway->domain_count; j++) {
-			const struct pn_domain *own = &d->q->gateway->domains[j];
-
-			if (pn_str_eq(own->name, domain) && !pn_str_eq(own->catchall, recipients.v[i])) {
-				d->out->doubts |= PN_DOUBT_ALIAS;
-				return;
-			}
-		}
-	}
 }
 
 /* Rule 6: one route per matching alias.  True when the mail ends here. */
@@ -273,7 +285,7 @@ route_aliases(struct decider *d, struct pn_strs recipients)
 	if (d->out->route_count > 0)
 		end(d, PN_ROUTED, PN_RULE_ALIAS);
 	else
-		end_refused(d);
+		end_refused(d, recipients, &aliases);
 	return true;
 }
 
@@ -309,6 +321,7 @@ end_catchall(struct decider *d, enum pn_rule rule)
 static void
 route(struct decider *d)
 {
+	static const struct pn_aliases none = { NULL, 0 };
 	struct pn_strs recipients = d->recipients;
 	struct pn_stored stored;
 	bool reply = find_answered(d, &stored) && stored.model.n > 0;
@@ -325,7 +338,7 @@ route(struct decider *d)
 		return;
 	if (route_fallback(d))
 		return;
-	doubt_aliases(d, recipients);
+	doubt_aliases(d, recipients, &none);
 	if (d->recipients.n > 0 && any_to_is_catchall(d))
 		end_catchall(d, PN_RULE_CATCHALL_MIXED);
 	else
@@ -444,7 +457,7 @@ pn_route_decide(const struct pn_route_question *question, struct pn_arena *arena
 	if (d.trouble || question->odoo->trouble)
 		return pn_fail(err, PN_TEMPFAIL, "the facts for gateway " PN_STR_FMT " cannot be read now",
 		    PN_STR_ARG(question->gateway->name));
-	if (pn_arena_exhausted(arena))
+	if (d.limit || pn_arena_exhausted(arena))
 		return pn_fail(err, PN_LIMIT, "more than one message may ask for");
 	decision.steps = d.steps.list;
 	*out = decision;

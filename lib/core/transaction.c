@@ -390,7 +390,7 @@ pn_delivered_to(const struct pn_transaction *t, const struct pn_gateway *gateway
 {
 	struct pn_strs_builder seen = { .arena = arena }, out = { .arena = arena };
 
-	if (gateway->target == PN_TARGET_KEEP || pn_transaction_mixed(t, gateway))
+	if (pn_transaction_mixed(t, gateway))
 		return out.list;
 	for (size_t i = 0; i < message->recipients.n; i++)
 		pn_strs_add(&seen, pn_text_lower(message->recipients.v[i], arena));

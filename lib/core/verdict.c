@@ -92,8 +92,8 @@ alias_refused(struct pn_verdict v, const struct pn_decision *decision, struct pn
 	for (size_t i = 0; i < decision->notice_count; i++)
 		if (decision->notices[i].kind == PN_NOTICE_ALIAS_INVALID && bad == NULL)
 			bad = &decision->notices[i];
-	if (decision->doubts & PN_DOUBT_THREAD)
-		return hand_over(v, joined(arena, "its aliases refuse this sender, perhaps it is a reply", decision->doubts));
+	if (decision->doubts & (PN_DOUBT_THREAD | PN_DOUBT_ALIAS))
+		return hand_over(v, joined(arena, "the aliases known here refuse this sender", decision->doubts));
 	if (bad != NULL)
 		return refuse(v, "451", "4.3.5", pn_arena_printf(arena, "<" PN_STR_FMT "> is misconfigured: it takes "
 		    "mail from followers, but of no record", PN_STR_ARG(bad->alias->full)));
@@ -135,9 +135,10 @@ no_route(struct pn_verdict v, unsigned doubts, struct pn_arena *arena)
 }
 
 static struct pn_verdict
-failing(struct pn_verdict v)
+failing(struct pn_verdict v, unsigned doubts)
 {
-	if (v.rule == PN_RULE_ROUTE_CHECK)
+	/* of a reply the alias would not be asked */
+	if (v.rule == PN_RULE_ROUTE_CHECK && !(doubts & PN_DOUBT_THREAD))
 		return refuse(v, "451", "4.3.5", PN_STR("this address is misconfigured: its model takes no mail"));
 	if (v.rule == PN_RULE_PARSE && v.gateway->unreadable_reject)
 		return refuse(v, "550", "5.6.0", PN_STR("this mail cannot be read by the application it is for"));
@@ -173,7 +174,7 @@ pn_verdict(const struct pn_gateway *gateway, const struct pn_message *message,
 	case PN_NO_ROUTE:
 		return no_route(v, decision->doubts, arena);
 	case PN_ERROR:
-		return failing(v);
+		return failing(v, decision->doubts);
 	}
 	return v;
 }

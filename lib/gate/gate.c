@@ -62,7 +62,8 @@ parse(struct passage *p, struct pn_fields fields)
 		p->out->unreadable = pn_arena_dup(p->arena, pn_str_c(err.text));
 }
 
-/* The mail as this gateway's Odoo will see it: with the Delivered-To we add. */
+/* The mail as this gateway's Odoo will see it: with the Delivered-To we add, or
+ * that pipe(8) or local(8) adds for a target on this host. */
 static void
 parse_as_delivered(struct passage *p, struct pn_gate_part *part)
 {
@@ -275,7 +276,9 @@ decide_parts(struct passage *p)
 			continue;
 		part->decided = admit(p, part, part->decided);
 		part->verdict = pn_verdict_soften(&p->transaction, part->decided);
-		if (part->has_decision && part->decision.outcome == PN_BOUNCE_HANDLED)
+		/* a twin comes again: it is noted then */
+		if (part->has_decision && part->decision.outcome == PN_BOUNCE_HANDLED
+		    && pn_verdict_admits(&part->verdict))
 			note_bounce(p, part);
 	}
 }
@@ -288,7 +291,8 @@ add_delivered_to(struct passage *p)
 	struct pn_edit *edits;
 	size_t n = 0;
 
-	if (out->part_count != 1 || out->parts[0].delivered_to.n == 0 || out->closing.edit_count == 0)
+	if (out->part_count != 1 || out->parts[0].delivered_to.n == 0 || out->closing.edit_count == 0
+	    || out->parts[0].gateway->target == PN_TARGET_KEEP)
 		return;
 	edits = PN_ARENA_ARRAY(p->arena, struct pn_edit, out->closing.edit_count + out->parts[0].delivered_to.n);
 	memcpy(edits, out->closing.edits, out->closing.edit_count * sizeof(*edits));

@@ -4,6 +4,8 @@
 #include "postern/address.h"
 #include "postern/references.h"
 
+enum { MODEL_NAME_MAX = 128 };
+
 /* The gateway that this From belongs to. */
 static const struct pn_gateway *
 gateway_of(const struct pn_directory *directory, struct pn_str sender, struct pn_arena *arena)
@@ -28,6 +30,16 @@ struct object {
 	uint64_t id;
 };
 
+/* As Odoo names models: what goes into a log or a header later is harmless. */
+static bool
+is_model(struct pn_str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!pn_is_alnum(name.p[i]) && name.p[i] != '.' && name.p[i] != '_')
+			return false;
+	return name.n > 0 && name.n <= MODEL_NAME_MAX;
+}
+
 /* "crm.lead-42": X-Odoo-Objects; tasks have their project behind a comma. */
 static bool
 object_of_header(struct pn_str text, struct object *out)
@@ -39,7 +51,7 @@ object_of_header(struct pn_str text, struct object *out)
 	if (dash == PN_STR_NONE || dash == 0)
 		return false;
 	out->model = pn_str_head(text, dash);
-	return pn_str_to_u64(pn_str_from(text, dash + 1), INT64_MAX, &out->id) && out->id > 0;
+	return is_model(out->model) && pn_str_to_u64(pn_str_from(text, dash + 1), INT64_MAX, &out->id) && out->id > 0;
 }
 
 /* "<...-openerp-42-crm.lead@host>", "<...-openerp-private@host>" */
@@ -62,7 +74,7 @@ object_of_id(struct pn_str id, struct object *out)
 	if (dash == PN_STR_NONE || !pn_str_to_u64(pn_str_head(rest, dash), INT64_MAX, &out->id) || out->id == 0)
 		return false;
 	out->model = pn_str_from(rest, dash + 1);
-	return out->model.n > 0;
+	return is_model(out->model);
 }
 
 /* Ids that Odoo never looks up: mailings that want new threads, loop notices. */

@@ -183,10 +183,15 @@ static int
 open_all(struct pn_env *env, const struct pn_env_options *options, const struct stat *parent)
 {
 	char *data = join(env->path, "data.mdb");
-	bool is_new = access(data, F_OK) != 0;
-	int rc = open_file(env, options);
+	bool is_new;
+	int rc = 0;
 
+	if (!options->read_only && (options->flags & MDB_NOSYNC) != 0)
+		rc = pn_env_guard(env->path, options, access(data, F_OK) == 0);
+	is_new = access(data, F_OK) != 0;
 	free(data);
+	if (rc == 0)
+		rc = open_file(env, options);
 	if (is_new && env->mdb != NULL && !options->read_only)
 		share_files(env, parent);
 	if (rc == 0) {
@@ -343,9 +348,9 @@ pn_env_is_full(int rc)
 	return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG;
 }
 
-/* Pages on LMDB's list of free ones (table 0 of its own): each row starts with their number. */
-static int
-count_free(MDB_txn *txn, void *ctx)
+/* The list is table 0 of LMDB's own: each row starts with the number of pages in it. */
+int
+pn_env_count_free(MDB_txn *txn, void *ctx)
 {
 	uint64_t *pages = ctx;
 	struct pn_str key, value;
@@ -390,7 +395,7 @@ pn_env_room(struct pn_env *env)
 
 	if (pages.last + 2 * reserve < pages.map)
 		return 0;
-	rc = pn_env_read(env, count_free, &available);
+	rc = pn_env_read(env, pn_env_count_free, &available);
 	if (rc != 0)
 		return rc;
 	if (pages.map > pages.last)
@@ -403,7 +408,7 @@ pn_env_size(struct pn_env *env, struct pn_env_size *out)
 {
 	struct pages pages = page_numbers(env);
 	uint64_t unused;
-	int rc = pn_env_read(env, count_free, &unused);
+	int rc = pn_env_read(env, pn_env_count_free, &unused);
 
 	if (rc != 0)
 		return rc;

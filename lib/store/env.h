@@ -69,6 +69,14 @@ bool pn_env_is_full(int rc);
  * entries: in a copy-on-write file that takes pages too. */
 int pn_env_room(struct pn_env *env);
 
+/* Checks a file that is written without fsync, once after the machine has
+ * started; what is damaged becomes data.mdb.damaged.  The caller has not
+ * opened it yet. */
+int pn_env_guard(const char *folder, const struct pn_env_options *options, bool has_data);
+
+/* Pages on LMDB's list of free ones: a pn_txn_fn with a uint64_t as ctx. */
+int pn_env_count_free(MDB_txn *txn, void *pages);
+
 struct pn_env_size {
 	uint64_t used;		/* bytes of pages in use */
 	uint64_t file;		/* bytes of pages ever in use */

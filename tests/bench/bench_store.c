@@ -54,7 +54,7 @@ apply(struct pn_store *store, const char *name, const struct pn_alias_row *rows,
 
 /* Microseconds per look-up, each with a view of its own as the programs do it. */
 static double
-look_up(struct pn_store *store, const char *name, size_t aliases)
+look_up_once(struct pn_store *store, size_t aliases)
 {
 	struct pn_arena *arena = pn_arena_new(SIZE_MAX);
 	struct pn_error err;
@@ -77,8 +77,23 @@ look_up(struct pn_store *store, const char *name, size_t aliases)
 	}
 	us = pn_clock_mono_us() - start;
 	pn_arena_free(arena);
-	print_rate(name, LOOKUPS, us, "look-ups/s");
 	return (double)us / LOOKUPS;
+}
+
+/* The best of several rounds: the first maps the file's pages, others may be disturbed. */
+static double
+look_up(struct pn_store *store, const char *name, size_t aliases)
+{
+	double best = look_up_once(store, aliases);
+
+	for (int i = 0; i < 4; i++) {
+		double us = look_up_once(store, aliases);
+
+		if (us < best)
+			best = us;
+	}
+	(void)printf("%s %.0f look-ups/s\n", name, 1e6 / best);
+	return best;
 }
 
 static void
@@ -90,7 +105,6 @@ bench_directory(struct pn_store *store)
 	double small, large;
 
 	apply(store, "apply_1000", rows, SMALL);
-	(void)look_up(store, "warm_up", SMALL);
 	small = look_up(store, "lookup_1000", SMALL);
 	apply(store, "apply_100000", rows, MIDDLE);
 	apply(store, "apply_1000000", rows, LARGE);
@@ -172,7 +186,7 @@ static void
 remove_files(const char *path)
 {
 	static const char *const names[] = { "directory/data.mdb", "directory/lock.mdb", "directory",
-		"state/data.mdb", "state/lock.mdb", "state", "" };
+		"state/data.mdb", "state/lock.mdb", "state/boot", "state", "" };
 
 	for (size_t i = 0; i < PN_COUNT(names); i++) {
 		char name[256];

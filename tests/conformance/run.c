@@ -99,6 +99,7 @@ struct answer {
 	json_t *config;			/* its strings are borrowed by the rest */
 	struct pn_message message;
 	bool readable;
+	bool no_message_id;		/* Odoo invents one */
 	struct pn_decision decision;
 };
 
@@ -116,6 +117,18 @@ check_loops(struct world *w, struct answer *a, struct pn_arena *arena)
 			return;
 		}
 	}
+}
+
+/* One of blanks only is there for Odoo, but empty. */
+static bool
+lacks_message_id(struct pn_fields fields, struct pn_arena *arena)
+{
+	struct pn_str value;
+
+	for (size_t i = 0; i < fields.n; i++)
+		if (pn_str_eq_nocase(fields.v[i].name, PN_STR("Message-Id")))
+			return pn_header_value(fields.v[i].name, fields.v[i].raw, arena, &value) == PN_OK && value.n == 0;
+	return true;
 }
 
 static enum pn_status
@@ -142,6 +155,7 @@ decide(struct run *run, const json_t *item, struct answer *a, struct pn_error *e
 	if (st == PN_OK)
 		st = pn_message_parse(fields, &mime, false, arena, &a->message, err);
 	a->readable = st == PN_OK;
+	a->no_message_id = lacks_message_id(fields, arena);
 	if (st == PN_INVALID) {
 		a->decision = pn_route_unreadable();
 		return PN_OK;
@@ -241,7 +255,7 @@ parsed_json(const struct answer *a, struct pn_arena *arena)
 {
 	const struct pn_message *m = &a->message;
 	const struct pn_decision *d = &a->decision;
-	struct pn_str id = m->message_id.n > 0 ? m->message_id : PN_STR("<GENERATED@localhost>");
+	struct pn_str id = a->no_message_id ? PN_STR("<GENERATED@localhost>") : m->message_id;
 	json_t *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "message_id", text(id), "email_from",
 	    text(m->email_from), "to", texts(m->to, true), "cc", texts(m->cc, true), "recipients",
 	    texts(m->recipients, true), "references", text(m->references), "in_reply_to", text(m->in_reply_to));
@@ -369,6 +383,11 @@ run_route(struct run *run, const json_t *item, struct report *r)
 
 	if (st == PN_OK) {
 		compare_route(run, item, &a, r);
+		if (r->failed && a.decision.doubts != 0) {
+			struct pn_str doubts = pn_doubts_text(a.decision.doubts, run->arena);
+
+			printf("%s not known: " PN_STR_FMT "\n", r->id, PN_STR_ARG(doubts));
+		}
 	} else {
 		printf("%s: %s: %s\n", r->id, pn_status_name(st), err.text);
 		r->failed = true;

@@ -248,9 +248,12 @@ read_parameters(struct world *w)
 			pn_strs_add(&allowed, entry);
 	}
 	w->gateway.allowed_domains = allowed.list;
-	json_array_foreach(rows, i, row)
-		if (pn_address_normalize(pn_str_c(json_string_value(row)), true, w->arena, &entry) == PN_OK)
-			pn_strs_add(&senders, entry);
+	/* an entry without an address equals a sender without one */
+	json_array_foreach(rows, i, row) {
+		if (pn_address_normalize(pn_str_c(json_string_value(row)), true, w->arena, &entry) != PN_OK)
+			entry = PN_STR_EMPTY;
+		pn_strs_add(&senders, entry);
+	}
 	w->gateway.allowed_senders = senders.list;
 }
 

@@ -11,8 +11,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lab"))
 
-from lab import MilterProcess, PolicyProcess, Postfix, Resource, Sink, parse_main_cf  # noqa: E402
-from base import TempDir  # noqa: E402
+from base import Resource, TempDir  # noqa: E402
+from lab import MilterProcess, PolicyProcess, Postfix, Sink, parse_main_cf  # noqa: E402
 
 SAMPLE = os.path.join(ROOT, "postfix-conf", "postern.conf.sample")
 SETTINGS = {	# what is changed in the sample: comment in it -> setting
@@ -66,6 +66,7 @@ class Site(Resource):
 			pf.main.update(fragment(name))
 		pf.main.update({
 			"myhostname": "mx.acme.example",
+			"virtual_alias_maps": "socketmap:unix:postern/map.sock:recipient",
 			"virtual_mailbox_maps": "inline:{ joe@acme.example=joe }",
 			"virtual_transport": "lmtp:inet:" + self.people.nexthop.replace("[", "").replace("]", ""),
 			"transport_maps": "inline:{ { acme.odoo.example = postern-redirect:%s } }" % self.odoo.nexthop,
@@ -89,9 +90,7 @@ class Site(Resource):
 
 	def start(self):
 		self.milter = MilterProcess(self.build + "/postern-milter", self.conf, self.postfix.socket_path("milter.sock"))
-		self.milter.start()
 		self.policy = PolicyProcess(self.build + "/postern-policy", self.conf, [self.postfix.socket_path("map.sock")])
-		self.policy.start()
 		self.postfix.start()
 		return self
 

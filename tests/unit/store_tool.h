@@ -70,7 +70,8 @@ static inline void
 tool_free(struct tool *tool)
 {
 	static const char *const names[] = { "directory/data.mdb", "directory/lock.mdb", "directory",
-		"state/data.mdb", "state/lock.mdb", "state", "" };
+		"state/data.mdb", "state/data.mdb.damaged",
+		"state/lock.mdb", "state/boot", "state", "" };
 
 	tool_close(tool);
 	for (size_t i = 0; i < PN_COUNT(names); i++)

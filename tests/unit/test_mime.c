@@ -112,6 +112,7 @@ static const struct {
 	{ "charset of Odoo's own", "Content-Type: text/plain; charset=windows-874\n\nx\n", PN_NO, PN_NO },
 	{ "iso-8859-8-i", "Content-Type: text/plain; charset=ISO-8859-8-I\n\nx\n", PN_NO, PN_NO },
 	{ "iso-8859-8-x", "Content-Type: text/plain; charset=ISO-8859-8-X\n\nx\n", PN_YES, PN_YES },
+	{ "whatever follows", "Content-Type: text/plain; charset=\"iso8859-8 ei\"\n\nx\n", PN_NO, PN_NO },
 	{ "unknown-8bit", "Content-Type: text/plain; charset=unknown-8bit\n\nx\n", PN_YES, PN_YES },
 	{ "utf8mb4", "Content-Type: text/plain; charset=utf8mb4\n\nx\n", PN_YES, PN_YES },
 	{ "dots in an alias", "Content-Type: text/plain; charset=iso.8859.1\n\nx\n", PN_NO, PN_NO },
@@ -229,14 +230,16 @@ static const struct {
 	{ "no type of address", REPORT STATUS MTA "Final-Recipient: joe@b.example\n--b--\n", true, "", true, "", "" },
 	{ "several semicolons", REPORT STATUS MTA "Final-Recipient: a;b;c \n--b--\n", true, "b;c", true, "", "" },
 	{ "twice", REPORT STATUS MTA "Final-Recipient: x\nFinal-Recipient: rfc822;y\n--b--\n", true, "y", true, "", "" },
-	{ "the first report counts", REPORT STATUS MTA STATUS MTA JOE "--b--\n", true, "", true, "", "" },
+	{ "the first report counts", REPORT STATUS MTA STATUS MTA JOE "--b--\n", false, "", true, "", "" },
+	{ "also when the second has one",
+	  REPORT STATUS MTA "Final-Recipient: rfc822;one\n" STATUS MTA JOE "--b--\n", true, "one", true, "", "" },
 	{ "headers as text", REPORT "--b\nContent-Type: text/rfc822-headers\n\nMessage-ID: <inner@x>\n"
 	  "X-Microsoft-Original-Message-ID: <ms@x>\n--b--\n", false, "", true, "<inner@x>", "<ms@x>" },
 	{ "headers in base64", REPORT "--b\nContent-Type: text/rfc822-headers\nContent-Transfer-Encoding: base64\n\n"
 	  "TWVzc2FnZS1JRDogPGlu\nbmVyQHg+DQo=\n--b--\n", false, "", true, "<inner@x>", "" },
 	{ "headers in quoted-printable",
 	  REPORT "--b\nContent-Type: text/rfc822-headers\nContent-Transfer-Encoding: quoted-printable\n\n"
-	  "Message=2DID: <in=\nner@x>\n--b--\n", false, "", true, "<inner@x>", "" },
+	  "Message=2DID: <in=6eer@x>\n--b--\n", false, "", true, "<inner@x>", "" },
 	{ "a folded id", REPORT "--b\nContent-Type: message/rfc822\n\nX-Microsoft-Original-Message-ID: <ms\n @x>\n--b--\n",
 	  false, "", true, "", "<ms @x>" },
 	{ "two ids", REPORT "--b\nContent-Type: message/rfc822\n\nX-Microsoft-Original-Message-ID: <a@x>\n"

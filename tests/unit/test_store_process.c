@@ -540,6 +540,63 @@ a_full_disk(void **state)
 	tool_free(tool);
 }
 
+/* -- a power cut ----------------------------------------------------------------------- */
+
+static void
+put_bytes(struct tool *tool, const char *name, off_t at, size_t n)
+{
+	static char noise[65536];
+	char path[128];
+	int fd;
+
+	memset(noise, 'n', sizeof(noise));
+	(void)snprintf(path, sizeof(path), "%s/%s", tool->path, name);
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, noise, n, at), n);
+	(void)close(fd);
+}
+
+static void
+learn_many(struct tool *tool)
+{
+	for (unsigned n = 1; n <= 2000; n++)
+		learn(tool, n);
+}
+
+/* After a start of the machine the file is looked through before it is used. */
+static void
+damage_by_a_power_cut(void **state)
+{
+	static const struct { const char *name; off_t at; size_t n; bool sound; } cases[] = {
+		{ "nothing happened", 0, 0, true },
+		{ "pages of noise", 10 * 4096, 40000, false },
+		{ "one page", 30 * 4096, 4096, false },
+		{ "both heads", 0, 8192, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(cases); i++) {
+		struct tool *tool = tool_new();
+		char path[128];
+
+		tool_open(tool);
+		learn_many(tool);
+		tool_close(tool);
+		put_bytes(tool, "state/data.mdb", cases[i].at, cases[i].n);
+		put_bytes(tool, "state/boot", 0, 4);	/* as if another boot had written it */
+		tool_open(tool);
+		(void)snprintf(path, sizeof(path), "%s/state/data.mdb.damaged", tool->path);
+		if (is_known(tool, 1000) != cases[i].sound || (access(path, F_OK) != 0) != cases[i].sound)
+			fail_msg("%s", cases[i].name);
+		learn(tool, 3000);
+		tool_close(tool);
+		tool_open(tool);			/* asked once for each boot */
+		assert_true(is_known(tool, 3000));
+		tool_free(tool);
+	}
+}
+
 /* -- another process with a larger map ---------------------------------------------------- */
 
 /* What a thread of the old process does meanwhile. */
@@ -633,6 +690,7 @@ main(void)
 		cmocka_unit_test(a_full_directory_says_so),
 		cmocka_unit_test(a_file_size_limit),
 		cmocka_unit_test(a_full_disk),
+		cmocka_unit_test(damage_by_a_power_cut),
 		cmocka_unit_test(a_map_grown_elsewhere_is_followed),
 	};
 

@@ -71,7 +71,7 @@ class Gate(MilterProcess):
 	def lines(self, pattern="."):
 		"""Log lines about mails and recipients that match; without the name of the program."""
 		found = re.findall(r"^postern-milter\[\d+\]: (.*)$", self.stderr(), re.M)
-		return [f for f in found if re.search(r"(^|: )(qid|rcpt)=", f) and re.search(pattern, f)]
+		return [f for f in found if re.search(r"(^|: )(qid|rcpt|mail)=", f) and re.search(pattern, f)]
 
 	@property
 	def sanitized(self):

@@ -1,0 +1,143 @@
+/* The table of commands: help, the list of commands and the suggestions come from it. */
+#include "cli.h"
+
+enum { WORD_MAX = 32 };
+
+#define GATEWAY_OPERAND "GATEWAY is a gateway's name; without one all are shown.\n"
+
+const struct command cli_commands[] = {
+	{ "aliases", "show, apply or find aliases", "[list [GATEWAY]] | apply | find ADDRESS",
+	    "list    the aliases in the directory, of the configuration and synchronised ones\n"
+	    "apply   makes the directory follow the configuration, as starting a daemon does\n"
+	    "find    whose an envelope recipient is; exits with 1 when it is refused or not ours\n"
+	    GATEWAY_OPERAND, cmd_aliases },
+	{ "bounces", "show the bounces that came in", "list [GATEWAY] [--limit N]",
+	    "Newest first.  " GATEWAY_OPERAND "\n"
+	    "  --limit N    at most so many (100); 0 is all\n", cmd_bounces },
+	{ "check", "look for mistakes in configuration, state, sockets and Postfix", "[--postfix-config DIR]",
+	    "One line for each finding: ok, warning or error, and what to do.  Exits with 1 when\n"
+	    "there is an error.\n\n"
+	    "  --postfix-config DIR   the folder of main.cf and master.cf\n"
+	    "  --no-postfix           leaves Postfix out\n", cmd_check },
+	{ "config", "print the configuration", "[-n | -d | --sample | --manual]",
+	    "  -n           what the files set (this is the default)\n"
+	    "  -d           every key with its default\n"
+	    "  --sample     a file that explains every key\n"
+	    "  --manual     the keys as postern.conf(5) describes them, in mdoc\n", cmd_config },
+	{ "explain", "show what would happen to a mail, and why",
+	    "FILE --from ADDRESS --to ADDRESS ... [--outbound]",
+	    "Runs the mail in FILE (\"-\" is standard input) through the gate without changing anything.\n\n"
+	    "  --from ADDRESS   the envelope sender; \"<>\" is the null sender of bounces\n"
+	    "  --to ADDRESS     an envelope recipient; may be given several times\n"
+	    "  --outbound       from a client that may send for our domains\n"
+	    "  --sendmail       handed in with sendmail(1): nothing can be refused\n", cmd_explain },
+	{ "help", "show this list, or the help of a command", "[COMMAND]", "", cmd_help },
+	{ "loops", "show or clear the windows in which senders are counted",
+	    "list [SENDER] | clear SENDER | clear --all  [--gateway GATEWAY]",
+	    "  --gateway G  only this gateway's\n"
+	    "  --all        clears the windows of every sender\n", cmd_loops },
+	{ "postfix-conf", "print what Postfix needs for this configuration", "[main | master]",
+	    "Lines for main.cf and master.cf, each explained.\n\n"
+	    "  --postfix-config DIR   the folder of main.cf, asked for queue_directory\n", cmd_postfix_conf },
+	{ "retire", "let a renamed address go on working", "OLD NEW | --list | --end OLD",
+	    "Mail to OLD is treated as mail to NEW.\n\n"
+	    "  --list       the retired addresses\n"
+	    "  --end OLD    OLD stops working\n"
+	    "  --gateway G  where the domain of OLD is not configured any more\n", cmd_retire },
+	{ "stats", "show sizes and counters", "[--prometheus]",
+	    "  --prometheus   in the text format that Prometheus reads\n", cmd_stats },
+	{ "threads", "show the messages that replies are recognised by",
+	    "[GATEWAY] [--id MESSAGE-ID] [--limit N]",
+	    "Newest first.  " GATEWAY_OPERAND "\n"
+	    "  --id ID      only this message; exits with 1 when it is not known\n"
+	    "  --limit N    at most so many (100); 0 is all\n", cmd_threads },
+};
+const size_t cli_command_count = PN_COUNT(cli_commands);
+
+const struct command *
+command_find(struct pn_str name)
+{
+	for (size_t i = 0; i < cli_command_count; i++)
+		if (pn_str_eq(name, pn_str_c(cli_commands[i].name)))
+			return &cli_commands[i];
+	return NULL;
+}
+
+/* How many letters must be added, removed or changed: Levenshtein's distance. */
+static unsigned
+distance(struct pn_str a, struct pn_str b)
+{
+	unsigned row[WORD_MAX + 1];
+
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 0; i < a.n; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = (unsigned)i + 1;
+		for (size_t j = 0; j < b.n; j++) {
+			unsigned change = diagonal + (pn_to_lower(a.p[i]) != pn_to_lower(b.p[j]));
+			unsigned least = row[j] < row[j + 1] ? row[j] : row[j + 1];
+
+			diagonal = row[j + 1];
+			row[j + 1] = change < least + 1 ? change : least + 1;
+		}
+	}
+	return row[b.n];
+}
+
+/* A beginning of a name means it; else a third of the letters may be wrong. */
+const char *
+command_nearest(struct pn_str name)
+{
+	unsigned best = (unsigned)(name.n / 3) + 2;
+	const char *nearest = NULL;
+
+	if (name.n == 0 || name.n > WORD_MAX)
+		return NULL;
+	for (size_t i = 0; i < cli_command_count; i++) {
+		struct pn_str word = pn_str_c(cli_commands[i].name);
+		unsigned d = name.n >= 3 && pn_str_starts(word, name) ? 0 : distance(name, word);
+
+		if (d < best) {
+			best = d;
+			nearest = cli_commands[i].name;
+		}
+	}
+	return nearest;
+}
+
+void
+command_help(const struct command *command)
+{
+	(void)printf("usage: postern %s %s\n\n%s%s", command->name, command->synopsis, command->details,
+	    command->details[0] != '\0' ? "\n" : "");
+	(void)fputs("Everywhere:\n"
+	    "  -c FILE      the configuration (" PN_CONFIG_DEFAULT_PATH ")\n"
+	    "  --json       output for programs\n"
+	    "  -v           tells how far it is\n"
+	    "  --help       this text\n", stdout);
+}
+
+int
+cmd_help(struct cli *cli)
+{
+	const struct command *command;
+	int code = options_take(cli, NULL, 0, 0, 1);
+
+	if (code != EX_OK)
+		return code;
+	if (cli->args.n == 1) {
+		command = command_find(cli->args.v[0]);
+		if (command == NULL)
+			return cli_misuse(cli, "no command \"" PN_STR_FMT "\"", PN_STR_ARG(cli->args.v[0]));
+		command_help(command);
+		return EX_OK;
+	}
+	(void)fputs("usage: postern [-c FILE] [--json] [-v] COMMAND ...\n\n"
+	    "The operator's side of Postern: which mail goes where, and why.\n\n", stdout);
+	for (size_t i = 0; i < cli_command_count; i++)
+		(void)printf("  %-14s %s\n", cli_commands[i].name, cli_commands[i].purpose);
+	(void)fputs("\npostern help COMMAND says more; so does the manual page postern-COMMAND(1).\n", stdout);
+	return EX_OK;
+}
