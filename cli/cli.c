@@ -17,6 +17,8 @@ cli_load(struct cli *cli)
 	struct pn_config_report report;
 	enum pn_status st;
 
+	if (cli->config != NULL)
+		return EX_OK;
 	pn_config_report_init(&report);
 	st = pn_config_load(cli->config_path, &cli->config, &report);
 	if (st != PN_OK || cli->verbose)

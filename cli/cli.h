@@ -86,7 +86,7 @@ void command_help(const struct command *command);
 
 /* -- configuration and state (cli.c) -------------------------------------------- */
 
-/* EX_OK, or EX_CONFIG with the report on stderr. */
+/* EX_OK, or EX_CONFIG with the report on stderr.  May be repeated. */
 int cli_load(struct cli *cli);
 /* ... and the state, for writing: it is made where there is none yet. */
 int cli_open(struct cli *cli);

@@ -142,10 +142,9 @@ cmd_loops(struct cli *cli)
 		return cli_misuse(cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(what, cli->arena)));
 	if (clears && all == (sender.n > 0))
 		return cli_misuse(cli, "clear takes a sender, or --all");
-	if (clears && !all && cli_load(cli) == EX_OK && !cli_has_state(cli->config))
-		return EXIT_ANSWER_NO;
-	if (cli->config == NULL || !clears)
-		code = clears ? cli_open(cli) : cli_look(cli);
+	code = cli_load(cli);
+	if (code == EX_OK)
+		code = clears && cli_has_state(cli->config) ? cli_open(cli) : cli_look(cli);
 	if (code == EX_OK)
 		code = cli_gateway(cli, gateway, &found);
 	if (code != EX_OK)

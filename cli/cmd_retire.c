@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "postern/clock.h"
+#include "postern/unicode.h"
 
 static const struct column columns[] = {
 	{ "gateway", false }, { "address", false }, { "successor", false }, { "since", false },
@@ -53,8 +54,23 @@ end(struct cli *cli, struct pn_str name, struct pn_str address)
 		code = gateway_for(cli, name, address, &gateway);
 	if (code != EX_OK)
 		return code;
-	st = pn_retired_remove(cli->store, gateway->name, pn_arena_lower(cli->arena, address), &err);
+	st = pn_retired_remove(cli->store, gateway->name, pn_text_lower(address, cli->arena), &err);
 	return st == PN_OK ? EX_OK : cli_fail(st, "%s", err.text);
+}
+
+/* A successor that nobody knows is no error - it may come with the next
+ * configuration - but rarely what was meant. */
+static void
+warn_unknown(struct cli *cli, struct pn_str successor)
+{
+	struct pn_gate gate = { cli->config, cli->store };
+	struct pn_error err = { "" };
+	struct pn_rcpt who;
+
+	if (pn_gate_recipient(&gate, successor, pn_clock_now(), cli->arena, &who, &err) != PN_OK
+	    || who.kind == PN_RCPT_FOREIGN || who.kind == PN_RCPT_UNKNOWN)
+		(void)fprintf(stderr, "postern: warning: " PN_STR_FMT " is no alias, catchall or bounce address here\n",
+		    PN_STR_ARG(text_shown(successor, cli->arena)));
 }
 
 static int
@@ -71,8 +87,9 @@ put(struct cli *cli, struct pn_str name)
 	if (code != EX_OK)
 		return code;
 	row.gateway = gateway->name;
-	row.address = pn_arena_lower(cli->arena, cli->args.v[0]);
-	row.successor = pn_arena_lower(cli->arena, cli->args.v[1]);
+	row.address = pn_text_lower(cli->args.v[0], cli->arena);
+	row.successor = pn_text_lower(cli->args.v[1], cli->arena);
+	warn_unknown(cli, row.successor);
 	st = pn_retired_put(cli->store, &row, &err);
 	return st == PN_OK ? EX_OK : cli_fail(st, "%s", err.text);
 }

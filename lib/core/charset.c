@@ -374,6 +374,24 @@ look_up(struct pn_str name)
 	return NULL;
 }
 
+/* Odoo's own rule: iso-8859-8-i, iso-8859-8e and whatever else starts so. */
+static bool
+is_hebrew_variant(struct pn_str normal)
+{
+	static const struct pn_str heads[] = { PN_STR("iso_8859_8"), PN_STR("iso8859_8") };
+
+	for (size_t i = 0; i < PN_COUNT(heads); i++) {
+		struct pn_str rest = pn_str_from(normal, heads[i].n);
+
+		if (!pn_str_starts(normal, heads[i]))
+			continue;
+		if (rest.n > 0 && rest.p[0] == '_')
+			rest = pn_str_from(rest, 1);
+		return rest.n > 0 && (rest.p[0] == 'i' || rest.p[0] == 'e');
+	}
+	return false;
+}
+
 const struct pn_charset *
 pn_charset_find(struct pn_str name)
 {
@@ -381,6 +399,8 @@ pn_charset_find(struct pn_str name)
 	struct pn_str normal = normal_name(name, buf);
 	const struct pn_charset *found = look_up(normal);
 
+	if (found == NULL && is_hebrew_variant(normal))
+		return look_up(PN_STR("iso8859_8"));
 	if (found != NULL || pn_str_find(normal, '.') == PN_STR_NONE)
 		return found;
 	for (size_t i = 0; i < normal.n; i++)

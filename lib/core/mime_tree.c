@@ -385,8 +385,10 @@ pn_mime_tree_end(struct pn_mime *mime)
 bool
 pn_mime_skips(const struct pn_mime *mime)
 {
-	enum pn_mime_state state = mime->stack[mime->depth - 1].state;
+	const struct pn_mime_frame *frame = &mime->stack[mime->depth - 1];
 
-	return mime->blank_ends == 0 && !mime->stack[mime->depth - 1].watches && (state == PN_MIME_DROP || state == PN_MIME_PREAMBLE ||
-	    (state == PN_MIME_LEAF && !mime->reads_content));
+	if (mime->blank_ends > 0 || frame->watches)
+		return false;
+	return frame->state == PN_MIME_DROP || frame->state == PN_MIME_PREAMBLE ||
+	    (frame->state == PN_MIME_LEAF && !mime->reads_content);
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -53,7 +54,7 @@ walk_table(MDB_txn *txn, MDB_dbi dbi, bool plain_order, uint64_t *pages)
 
 	if (mdb_stat(txn, dbi, &stat) != 0 || mdb_cursor_open(txn, dbi, &cursor) != 0)
 		return false;
-	while ((rc = pn_row_seek(cursor, MDB_NEXT, &key, &value)) == 0) {
+	while ((rc = pn_row_seek(cursor, MDB_NEXT, &key, &value)) == 0 && n < stat.ms_entries) {
 		if (plain_order && n > 0 && pn_str_cmp(last, key) >= 0)
 			break;
 		for (size_t i = 0; i < value.n; i += 512)
@@ -98,9 +99,12 @@ walk_file(const char *folder, const struct pn_env_options *options)
 static _Noreturn void
 check_and_exit(const char *folder, const struct pn_env_options *options, int report)
 {
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
 	struct rlimit no_core = { 0, 0 };
-	int quiet = open("/dev/null", O_WRONLY);
+	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
+	for (size_t i = 0; i < PN_COUNT(crashes); i++)
+		(void)signal(crashes[i], SIG_DFL);	/* a crash is an answer, not the program's business */
 	(void)setrlimit(RLIMIT_CORE, &no_core);
 	if (quiet >= 0)
 		(void)dup2(quiet, STDERR_FILENO);

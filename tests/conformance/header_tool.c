@@ -56,6 +56,7 @@ main(void)
 	while ((n = getline(&line, &cap, stdin)) > 0) {
 		answer(arena, pn_str_n(line, line[n - 1] == '\n' ? (size_t)n - 1 : (size_t)n));
 		pn_arena_reset(arena);
+		fflush(stdout);
 	}
 	free(line);
 	pn_arena_free(arena);

@@ -103,7 +103,8 @@ class Gateway:
 		if user:
 			shutil.chown(self.state, user)
 			self.pf.give_sockets_to(user)
-		self.parts = dict(gateway="target = \"%s\"\n\tcomplete = yes\n\t%s" % (target, gateway), domain=domain, top=top,
+		self.parts = dict(gateway="\n\t".join(filter(None, ['target = "%s"' % target,
+		    "" if "complete" in gateway else "complete = yes", gateway])), domain=domain, top=top,
 		    more=more, state=self.state, milter=self.pf.socket_path("milter.sock"), map=self.pf.socket_path("map.sock"))
 		if self.mixed:
 			self.parts["domain"] += "\n\tunknown = pass"

@@ -1,0 +1,47 @@
+/* explain.h - one mail through the gate, and what there is to tell about it. */
+#ifndef POSTERN_CLI_EXPLAIN_H
+#define POSTERN_CLI_EXPLAIN_H
+
+#include "cli.h"
+
+/* One --to: what RCPT is told. */
+struct explain_rcpt {
+	struct pn_str raw;
+	struct pn_rcpt who;
+	struct pn_reply reply;		/* code NULL: accepted */
+};
+
+/* A window the mail would be counted in. */
+struct explain_window {
+	const struct pn_loop_window *window;
+	struct pn_str record;		/* as stored; "" = new records */
+	struct pn_str sender;
+	uint64_t count;			/* mails in it now */
+	bool full;			/* this mail would be one too many */
+};
+
+struct explain_part {
+	struct pn_gate_part *part;
+	bool aliases_complete, threads_complete;
+	int64_t aliases_synced, threads_synced;
+	struct explain_window *windows;
+	size_t window_count;
+};
+
+struct explain {
+	struct cli *cli;
+	struct pn_arena *arena;		/* with the limit that the milter has */
+	struct pn_gate gate;
+	struct pn_gate_mail mail;
+	struct pn_str sender;
+	struct explain_rcpt *rcpts;
+	size_t rcpt_count;
+	struct pn_gate_result result;
+	struct explain_part *parts;	/* result.part_count */
+	bool drift;			/* the directory does not follow the configuration */
+};
+
+void explain_print(const struct explain *e);
+json_t *explain_json(const struct explain *e);
+
+#endif
