@@ -387,8 +387,9 @@ pn_hv_obs_local_part(struct pn_hv *r, struct pn_hv_words *out)
 enum pn_status
 pn_hv_junk(struct pn_hv *r, uint32_t end1, uint32_t end2, struct pn_wide_buf *out)
 {
+	struct pn_hv_words words = { 0 };
+
 	while (!pn_hv_done(r) && pn_hv_at(r) != end1 && pn_hv_at(r) != end2) {
-		struct pn_hv_words words = { 0 };
 		enum pn_status st;
 
 		if (pn_hv_at_class(r, PN_HV_ENDS_PHRASE)) {
@@ -397,6 +398,7 @@ pn_hv_junk(struct pn_hv *r, uint32_t end1, uint32_t end2, struct pn_wide_buf *ou
 			r->pos++;
 			continue;
 		}
+		words.n = 0;
 		st = pn_hv_phrase(r, &words);
 		if (st != PN_OK)
 			return st;

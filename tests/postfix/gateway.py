@@ -128,7 +128,7 @@ class Gateway:
 		settings["sender_dependent_default_transport_maps"] = "inline:{ {<> = postern-redirect:%s} }" % self.world.nexthop
 		if domains == MIXED:
 			settings["virtual_mailbox_maps"] = "inline:{ joe@acme.example=joe, mary@acme.example=mary }"
-			settings["virtual_alias_maps"] = settings["virtual_alias_maps"].replace("lmdb:/etc/postfix/virtual",
+			settings["virtual_alias_maps"] = settings["virtual_alias_maps"].replace("hash:/etc/postfix/virtual",
 			    "inline:{ {team@acme.example = mary@acme.example, sales@acme.odoo.example} }")
 			settings["virtual_transport"] = "smtp:" + self.people.nexthop
 		else:
