@@ -4,16 +4,26 @@
  *               On disk when a call returns (fsync).  Has a generation number.
  *   state       threads, leases, loop windows, bounce events, counters.
  *               No fsync per mail: a crash of a process loses nothing, a power
- *               cut may lose the last second.
+ *               cut may lose the last second.  If it left the file damaged,
+ *               the first program opened after it moves that away
+ *               (state/data.mdb.damaged) and begins with an empty one.
  *
- * One pn_store per process, opened once, after fork().  All functions are
- * thread-safe; no transaction outlives a call, except a pn_directory_view,
- * which lives within one callback.  Everything in `state` has an expiry and a
- * bound; pn_store_sweep() enforces both in small steps.
+ * One pn_store per process, opened once, after fork() and before threads are
+ * started; a path that is open already must not be opened again in the same
+ * process (LMDB's locks would be lost).  All functions are thread-safe; no
+ * transaction outlives a call, except a pn_directory_view, which lives within
+ * one callback: its thread asks the store to change nothing in the directory
+ * while the view is open.  Everything in `state` has an expiry and a bound;
+ * pn_store_sweep() enforces both in small steps, and what is added to a full
+ * table replaces the oldest.
  *
  * Every fallible call: PN_OK; PN_NOT_FOUND where it says so; PN_TEMPFAIL when
- * the store cannot say now (unreadable, map full, disk full) - the text names
- * file and remedy; PN_INVALID for a key or value out of bounds.
+ * the store cannot say now (unreadable, map full, disk full, a change while
+ * opened for reading only) - the text names file and remedy; PN_INVALID for a
+ * key or value out of bounds.  A gateway's name has 1 to 128 bytes and no NUL.
+ * Text that comes from mail never is out of bounds: where it is only shown it
+ * is cut (512 bytes; 1,000 of a reason), and no thread is learned or found
+ * for a Message-ID of more than 2,000 bytes.
  */
 #ifndef POSTERN_STORE_H
 #define POSTERN_STORE_H
@@ -23,7 +33,7 @@
 struct pn_store;
 
 struct pn_store_options {
-	const char *path;		/* state directory; must exist */
+	const char *path;		/* state directory; must exist; read at opening only */
 	uint64_t directory_map_size;	/* bytes of address space; 0 = 16 GiB */
 	uint64_t state_map_size;	/* bytes of address space; 0 = 16 GiB */
 	uint64_t thread_lifetime;	/* seconds since a thread was last seen; 0 = 400 days */
@@ -42,8 +52,9 @@ void pn_store_close(struct pn_store *store);	/* syncs; NULL is fine */
 PN_CHECK enum pn_status pn_store_sync(struct pn_store *store, struct pn_error *err);
 
 /* One small step of housekeeping: removes at most `most` expired or surplus
- * entries and dead reader slots in a transaction of its own.  *removed is
- * below `most` when there is nothing left to do.  now: seconds. */
+ * entries, in transactions of at most 500, and dead reader slots.  Entries that
+ * only had to be filed anew count as removed: *removed is below `most` when
+ * there is nothing left to do.  now: seconds. */
 PN_CHECK enum pn_status pn_store_sweep(struct pn_store *store, int64_t now, size_t most,
     size_t *removed, struct pn_error *err);
 
@@ -75,9 +86,12 @@ struct pn_directory_changes {
 /* Makes the rows of `source` be exactly `rows`, by diff, in one transaction:
  * readers see the old or the new table.  gateway "" = all gateways, else only
  * that one's rows are compared.  A row whose alias.id (not 0) was there under
- * another address retires that address in favour of the new one.  Order of
- * rows does not matter; two rows of one (gateway, full) are PN_INVALID.
- * The generation grows when anything changed. */
+ * another address retires that address in favour of the new one (where both
+ * have a domain and no other alias has the old one); an address that is an
+ * alias again is no longer retired.  Order of rows does not matter, but rows
+ * in order of (gateway, full) need no sorting; two rows of one (gateway, full)
+ * are PN_INVALID.  changes may be NULL.  The generation grows when anything
+ * changed. */
 PN_CHECK enum pn_status pn_directory_apply(struct pn_store *store, enum pn_source source,
     struct pn_str gateway, const struct pn_alias_row *rows, size_t n,
     struct pn_directory_changes *changes, struct pn_error *err);
@@ -90,7 +104,8 @@ PN_CHECK enum pn_status pn_directory_synced(struct pn_store *store, struct pn_st
     enum pn_table table, int64_t now, struct pn_error *err);
 
 /* The addresses a gateway's domain used last time: when the configuration
- * names others now, the old ones are retired in favour of the new.  Idempotent. */
+ * names others now, the old ones are retired in favour of the new.  bounce and
+ * catchall are whole addresses, "" = none.  Idempotent: mostly just a look. */
 PN_CHECK enum pn_status pn_directory_remember_domain(struct pn_store *store,
     struct pn_str gateway, struct pn_str domain, struct pn_str bounce, struct pn_str catchall,
     int64_t now, struct pn_error *err);
@@ -101,6 +116,7 @@ struct pn_retired {
 	struct pn_str successor;
 	int64_t since;
 };
+/* PN_INVALID also when the address is that of an alias. */
 PN_CHECK enum pn_status pn_retired_put(struct pn_store *store, const struct pn_retired *row,
     struct pn_error *err);
 /* PN_NOT_FOUND: it was not retired. */
@@ -118,14 +134,17 @@ uint64_t pn_directory_generation(struct pn_directory_view *view);
  * Rows are copied into the arena handed to the port. */
 struct pn_alias_source pn_directory_aliases(struct pn_directory_view *view, struct pn_str gateway,
     struct pn_arena *arena);
-/* PN_OK / PN_NOT_FOUND. out in arena. */
+/* PN_OK / PN_NOT_FOUND. out in arena.  Case of the address does not matter; a
+ * successor that was renamed itself is followed to the last one. */
 PN_CHECK enum pn_status pn_directory_retired(struct pn_directory_view *view, struct pn_str gateway,
     struct pn_str address, struct pn_arena *arena, struct pn_retired *out, struct pn_error *err);
 /* When the table was last synced; 0: never. */
 int64_t pn_directory_synced_at(struct pn_directory_view *view, struct pn_str gateway, enum pn_table table);
 
 /* Walks: the callback gets borrowed rows; false stops the walk.  Each page of
- * rows is read in a transaction of its own, so a slow reader pins nothing. */
+ * rows is read in a transaction of its own, so a slow reader pins nothing.
+ * Aliases come by source, then gateway and address, also those of a source
+ * that another one overrides; gateway "" = all. */
 PN_CHECK enum pn_status pn_directory_each_alias(struct pn_store *store, struct pn_str gateway,
     bool (*each)(void *ctx, const struct pn_alias_row *row, enum pn_source source), void *ctx,
     struct pn_error *err);
@@ -152,7 +171,9 @@ struct pn_thread {
 
 /* Learns threads of one gateway.  A message already known keeps its sequence;
  * its record is filled in when it was not known; synced beats outbound beats
- * inbound.  sequence is assigned here. */
+ * inbound, but only synced takes a known record away.  sequence is assigned
+ * here, in order of the array, and the time of expiry is counted anew.  Many
+ * threads are learned in several transactions. */
 PN_CHECK enum pn_status pn_thread_learn(struct pn_store *store, struct pn_str gateway,
     const struct pn_thread *threads, size_t n, int64_t now, struct pn_error *err);
 
@@ -180,7 +201,7 @@ struct pn_admission {
 	uint64_t lease_ms;		/* 0: no twin rule (mixed transaction) */
 	const struct pn_window_key *windows;
 	size_t window_count;
-	uint64_t threshold;		/* mails per window; 0 stops every mail */
+	uint64_t threshold;		/* mails per window, 10,000 at most; 0 stops every mail */
 	uint64_t window_ms;
 	const struct pn_thread *learn;	/* learned in the same transaction; NULL: none */
 	int64_t now_ms;
@@ -189,7 +210,7 @@ struct pn_admission {
 enum pn_admitted {
 	PN_ADMITTED,
 	PN_ADMITTED_TWIN,	/* the Message-ID is within another's lease */
-	PN_ADMITTED_LOOP,	/* *which window is full */
+	PN_ADMITTED_LOOP,	/* *which window is full; asked after the lease */
 };
 
 /* Atomic over all threads and processes: takes the lease and counts in every
@@ -232,7 +253,8 @@ PN_CHECK enum pn_status pn_bounce_each(struct pn_store *store, struct pn_str gat
 
 /* -- counters ----------------------------------------------------------------- */
 
-/* Adds to named counters (the programs flush theirs once a second). */
+/* Adds to named counters (the programs flush theirs once a second).  Names
+ * have 1 to 255 bytes; there are at most 4,096 (PN_INVALID). */
 struct pn_counter {
 	struct pn_str name;
 	uint64_t value;

@@ -299,11 +299,13 @@ decode(struct decoder *d, const struct pn_charset *charset)
 	case PN_CHARSET_UTF16:
 	case PN_CHARSET_UTF16_LE:
 	case PN_CHARSET_UTF16_BE:
-		return decode_utf16(d, charset->kind == PN_CHARSET_UTF16, charset->kind == PN_CHARSET_UTF16_BE);
+		return decode_utf16(d, charset->kind == PN_CHARSET_UTF16,
+		    charset->kind == PN_CHARSET_UTF16_BE);
 	case PN_CHARSET_UTF32:
 	case PN_CHARSET_UTF32_LE:
 	case PN_CHARSET_UTF32_BE:
-		return decode_utf32(d, charset->kind == PN_CHARSET_UTF32, charset->kind == PN_CHARSET_UTF32_BE);
+		return decode_utf32(d, charset->kind == PN_CHARSET_UTF32,
+		    charset->kind == PN_CHARSET_UTF32_BE);
 	case PN_CHARSET_PAIRS:
 	case PN_CHARSET_GB18030:
 	case PN_CHARSET_EUC_JP:
@@ -346,7 +348,7 @@ normal_name(struct pn_str name, char buf[PN_CHARSET_NAME_MAX + 1])
 			continue;
 		}
 		if (n + gap >= PN_CHARSET_NAME_MAX)
-			return PN_STR_EMPTY;
+			break;	/* longer than any name there is */
 		if (gap)
 			buf[n++] = '_';
 		buf[n++] = c;

@@ -1,7 +1,7 @@
 /* Written by scripts/gen-charset-tables: the text encodings of Python 3.11. */
 #include "charset_internal.h"
 
-_Static_assert(PN_CHARSET_NAME_MAX >= 21, "room for the longest name");
+_Static_assert(PN_CHARSET_NAME_MAX > 21, "room for the longest name");
 
 /* Sorted; aliases may also be found with dots for their underlines. */
 const struct pn_charset pn_charsets[] = {

@@ -34,7 +34,8 @@ decode_q(struct pn_arena *arena, struct pn_str s)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '=' && s.n - i > 2 && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0) {
+		if (s.p[i] == '=' && s.n - i > 2 && hex_value(s.p[i + 1]) >= 0
+		    && hex_value(s.p[i + 2]) >= 0) {
 			out[n++] = (char)(hex_value(s.p[i + 1]) * 16 + hex_value(s.p[i + 2]));
 			i += 2;
 		} else

@@ -61,7 +61,7 @@ part(struct pn_wide text, size_t from, size_t to)
 	return (struct pn_wide){ text.p + from, to - from };
 }
 
-/* Where the first (last) c is, or text.n. */
+/* Where the first c is, or text.n. */
 static size_t
 find(struct pn_wide text, uint32_t c)
 {
@@ -239,7 +239,8 @@ read_zone(struct pn_wide zone, struct when *out)
 static bool
 read_date(struct pn_wide text, struct when *out)
 {
-	struct pn_wide w[WORDS + 1], *day = &w[0], *month = &w[1], *year = &w[2], *time = &w[3], *zone = &w[4];
+	struct pn_wide w[WORDS + 1], *day = &w[0], *month = &w[1], *year = &w[2];
+	struct pn_wide *time = &w[3], *zone = &w[4];
 	size_t colon;
 
 	if (!arrange(text, w))
@@ -302,7 +303,8 @@ check_date(const struct when *w)
 	enum { DAY = 24 * 3600, DAYS_MAX = 999999999 };
 	int64_t magnitude = w->offset < 0 ? -w->offset : w->offset;
 
-	if (w->has_offset && (magnitude / DAY > DAYS_MAX || (w->offset < 0 && magnitude > (int64_t)DAY * DAYS_MAX)))
+	if (w->has_offset && (magnitude / DAY > DAYS_MAX
+	    || (w->offset < 0 && magnitude > (int64_t)DAY * DAYS_MAX)))
 		return PN_INVALID;
 	if (w->has_offset && magnitude >= DAY)
 		return PN_NOT_FOUND;

@@ -369,7 +369,8 @@ pn_hv_obs_local_part(struct pn_hv *r, struct pn_hv_words *out)
 	enum pn_status st = PN_OK;
 
 	*out = (struct pn_hv_words){ 0 };
-	while (st == PN_OK && !pn_hv_done(r) && (pn_hv_at(r) == '\\' || !pn_hv_at_class(r, PN_HV_ENDS_PHRASE))) {
+	while (st == PN_OK && !pn_hv_done(r)
+	    && (pn_hv_at(r) == '\\' || !pn_hv_at_class(r, PN_HV_ENDS_PHRASE))) {
 		struct pn_hv_word word;
 
 		if (pn_hv_at(r) == '.')

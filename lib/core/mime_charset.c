@@ -12,37 +12,6 @@ keeps_ascii(const uint16_t table[256])
 	return true;
 }
 
-/* Odoo takes every name that starts like iso-8859-8-i or iso8859_8e for Hebrew;
- * Python has folded punctuation and case by then. */
-static bool
-is_odoo_hebrew(struct pn_str name)
-{
-	static const char *const starts[] = { "iso8859_8", "iso_8859_8" };
-	char folded[16];
-	size_t n = 0;
-	bool gap = false;
-
-	for (size_t i = 0; i < name.n && n + 2 <= sizeof(folded); i++) {
-		bool letter = pn_is_alnum(name.p[i]) || name.p[i] == '.';
-
-		if (letter && gap && n > 0)
-			folded[n++] = '_';
-		if (letter)
-			folded[n++] = pn_to_lower(name.p[i]);
-		gap = !letter;
-	}
-	for (size_t i = 0; i < PN_COUNT(starts); i++) {
-		struct pn_str start = pn_str_c(starts[i]), rest = pn_str_from(pn_str_n(folded, n), start.n);
-
-		if (!pn_str_starts(pn_str_n(folded, n), start))
-			continue;
-		if (rest.n > 0 && rest.p[0] == '_')
-			rest = pn_str_from(rest, 1);
-		return rest.n > 0 && (rest.p[0] == 'e' || rest.p[0] == 'i');
-	}
-	return false;
-}
-
 enum pn_mime_charset
 pn_mime_charset(struct pn_str name)
 {
@@ -51,7 +20,7 @@ pn_mime_charset(struct pn_str name)
 	if (pn_str_find(name, '\0') != PN_STR_NONE)
 		return PN_MIME_CHARSET_NUL;
 	if (charset == NULL)
-		return is_odoo_hebrew(name) ? PN_MIME_CHARSET_SUPERSET : PN_MIME_CHARSET_NONE;
+		return PN_MIME_CHARSET_NONE;
 	switch (charset->kind) {
 	case PN_CHARSET_ASCII:
 		return PN_MIME_CHARSET_ASCII;
