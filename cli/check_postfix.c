@@ -3,7 +3,7 @@
 
 static const struct pn_str transport = { "postern-redirect", 16 };
 
-/* -- one entry of smtpd_milters ---------------------------------------------------------------------- */
+/* -- one entry of smtpd_milters ------------------------------------------------------- */
 
 struct milter {
 	struct pn_str address;		/* "unix:postern/milter.sock" */
@@ -57,7 +57,8 @@ wanted_milter(const struct check *check)
 
 	if (pn_str_starts(path, queue) && path.n > queue.n + 1)
 		path = pn_str_from(path, queue.n + 1);
-	return pn_arena_printf(check->arena, "{ unix:" PN_STR_FMT ", default_action=tempfail }", PN_STR_ARG(path));
+	return pn_arena_printf(
+	    check->arena, "{ unix:" PN_STR_FMT ", default_action=tempfail }", PN_STR_ARG(path));
 }
 
 static void
@@ -69,16 +70,19 @@ check_default_action(struct check *check, const char *where, const struct milter
 	if (pn_str_eq(action, PN_STR("tempfail")))
 		return;
 	finding(check, pn_str_eq(action, PN_STR("accept")) ? LEVEL_ERROR : LEVEL_WARNING, "postfix",
-	    PN_STR("write default_action=tempfail behind its address"), "%s: default_action of Postern is " PN_STR_FMT
-	    ": while it is down mail %s", where, PN_STR_ARG(action), pn_str_eq(action, PN_STR("accept"))
-	    ? "passes unfiltered, and aliases are not redirected" : "is not kept waiting at its sender");
+	    PN_STR("write default_action=tempfail behind its address"),
+	    "%s: default_action of Postern is " PN_STR_FMT ": while it is down mail %s", where,
+	    PN_STR_ARG(action),
+	    pn_str_eq(action, PN_STR("accept")) ? "passes unfiltered, and aliases are not redirected"
+						: "is not kept waiting at its sender");
 }
 
 static struct pn_str
 show_chroot(struct pn_str address, bool chroot)
 {
 	return chroot && pn_str_starts(address, PN_STR("unix:/"))
-	    ? PN_STR(", and this service is chrooted: the path counts from the queue directory") : PN_STR_EMPTY;
+	    ? PN_STR(", and this service is chrooted: the path counts from the queue directory")
+	    : PN_STR_EMPTY;
 }
 
 static void
@@ -92,14 +96,16 @@ complain_missing(struct check *check, const char *where, struct pn_strs words, b
 		if (pn_str_starts(m.address, PN_STR("inet:")))
 			hint = PN_STR(" (Postern listens at a unix socket, never at inet:)");
 		else if (show_chroot(m.address, chroot).n > 0)
-			hint = pn_arena_printf(check->arena, " (" PN_STR_FMT " is there" PN_STR_FMT ")", PN_STR_ARG(m.address),
-			    PN_STR_ARG(show_chroot(m.address, chroot)));
+			hint = pn_arena_printf(check->arena, " (" PN_STR_FMT " is there" PN_STR_FMT ")",
+			    PN_STR_ARG(m.address), PN_STR_ARG(show_chroot(m.address, chroot)));
 	}
-	finding(check, LEVEL_ERROR, "postfix", pn_arena_printf(check->arena, "add " PN_STR_FMT " as the last milter",
-	    PN_STR_ARG(wanted_milter(check))), "%s: Postern is not among the milters%.*s", where, PN_STR_ARG(hint));
+	finding(check, LEVEL_ERROR, "postfix",
+	    pn_arena_printf(
+		check->arena, "add " PN_STR_FMT " as the last milter", PN_STR_ARG(wanted_milter(check))),
+	    "%s: Postern is not among the milters%.*s", where, PN_STR_ARG(hint));
 }
 
-/* -- each smtpd of master.cf -------------------------------------------------------------------------------- */
+/* -- each smtpd of master.cf ---------------------------------------------------------- */
 
 static bool
 is_loopback(struct pn_str name)
@@ -111,7 +117,8 @@ is_loopback(struct pn_str name)
 static bool
 skips_milters(const struct check *check, const struct postfix_service *service)
 {
-	return pn_str_contains(postfix_service_get(&check->postfix, service, "receive_override_options", NULL),
+	return pn_str_contains(
+	    postfix_service_get(&check->postfix, service, "receive_override_options", NULL),
 	    PN_STR("no_milters"));
 }
 
@@ -138,8 +145,9 @@ static void
 check_order(struct check *check, const char *where, size_t place, size_t n)
 {
 	if (place + 1 < n)
-		finding(check, LEVEL_WARNING, "postfix", PN_STR("put it last: what a milter behind it refuses was counted "
-		    "already"), "%s: Postern is milter %zu of %zu", where, place + 1, n);
+		finding(check, LEVEL_WARNING, "postfix",
+		    PN_STR("put it last: what a milter behind it refuses was counted already"),
+		    "%s: Postern is milter %zu of %zu", where, place + 1, n);
 }
 
 static void
@@ -204,12 +212,13 @@ check_non_smtpd(struct check *check)
 		check_default_action(check, "non_smtpd_milters", &m);
 	else
 		finding(check, config->outbound_sendmail ? LEVEL_ERROR : LEVEL_WARNING, "postfix",
-		    PN_STR("non_smtpd_milters = $smtpd_milters"), "non_smtpd_milters: Postern does not see mail that is "
-		    "handed to sendmail(1): %s", config->outbound_sendmail ? "outbound_sendmail learns nothing"
-		    : "what is written to aliases on this host is not redirected");
+		    PN_STR("non_smtpd_milters = $smtpd_milters"),
+		    "non_smtpd_milters: Postern does not see mail that is handed to sendmail(1): %s",
+		    config->outbound_sendmail ? "outbound_sendmail learns nothing"
+					      : "what is written to aliases on this host is not redirected");
 }
 
-/* -- the way out ------------------------------------------------------------------------------------------------ */
+/* -- the way out ---------------------------------------------------------------------- */
 
 static void
 check_target(struct check *check, struct pn_str domain)
@@ -217,23 +226,28 @@ check_target(struct check *check, struct pn_str domain)
 	const struct postfix *pf = &check->postfix;
 	bool plain = postfix_get(pf, "relayhost").n == 0
 	    && pn_str_eq(postfix_get(pf, "default_transport"), PN_STR("smtp"));
-	struct pn_str remedy = pn_arena_printf(check->arena, "add to transport_maps: " PN_STR_FMT " " PN_STR_FMT ":",
-	    PN_STR_ARG(domain), PN_STR_ARG(transport));
+	struct pn_str remedy =
+	    pn_arena_printf(check->arena, "add to transport_maps: " PN_STR_FMT " " PN_STR_FMT ":",
+		PN_STR_ARG(domain), PN_STR_ARG(transport));
 	struct pn_str value = PN_STR_EMPTY;
 
 	switch (postfix_lookup(pf, postfix_get(pf, "transport_maps"), domain, &value)) {
 	case PN_OK:
 		if (!pn_str_starts(value, transport))
-			finding(check, LEVEL_WARNING, "postfix", remedy, "transport_maps: mail for " PN_STR_FMT
-			    " leaves by " PN_STR_FMT ", which may ask for a relay or a password", PN_STR_ARG(domain),
-			    PN_STR_ARG(value));
-		else
-			finding(check, LEVEL_OK, "postfix", NO_REMEDY, "transport_maps: " PN_STR_FMT " leaves by " PN_STR_FMT,
+			finding(check, LEVEL_WARNING, "postfix", remedy,
+			    "transport_maps: mail for " PN_STR_FMT " leaves by " PN_STR_FMT
+			    ", which may ask for a relay or a password",
 			    PN_STR_ARG(domain), PN_STR_ARG(value));
+		else
+			finding(check, LEVEL_OK, "postfix", NO_REMEDY,
+			    "transport_maps: " PN_STR_FMT " leaves by " PN_STR_FMT, PN_STR_ARG(domain),
+			    PN_STR_ARG(value));
 		return;
 	case PN_NOT_FOUND:
-		finding(check, plain ? LEVEL_WARNING : LEVEL_ERROR, "postfix", remedy, "transport_maps: redirected mail for "
-		    PN_STR_FMT " takes the route of your own outgoing mail", PN_STR_ARG(domain));
+		finding(check, plain ? LEVEL_WARNING : LEVEL_ERROR, "postfix", remedy,
+		    "transport_maps: redirected mail for " PN_STR_FMT
+		    " takes the route of your own outgoing mail",
+		    PN_STR_ARG(domain));
 		return;
 	case PN_INVALID:
 	case PN_TEMPFAIL:
@@ -255,19 +269,44 @@ check_redirect(struct check *check)
 	if (targets.n == 0)
 		return;
 	if (service == NULL)
-		finding(check, LEVEL_ERROR, "postfix", PN_STR("add the service; postern postfix-conf master prints it"),
+		finding(check, LEVEL_ERROR, "postfix",
+		    PN_STR("add the service; postern postfix-conf master prints it"),
 		    "master.cf: there is no service " PN_STR_FMT, PN_STR_ARG(transport));
 	else if (pn_str_eq(postfix_service_get(pf, service, "smtp_sasl_auth_enable", NULL), PN_STR("yes")))
 		finding(check, LEVEL_WARNING, "postfix", PN_STR("add -o smtp_sasl_auth_enable=no to it"),
-		    "master.cf, " PN_STR_FMT ": it would show your passwords to the target", PN_STR_ARG(transport));
+		    "master.cf, " PN_STR_FMT ": it would show your passwords to the target",
+		    PN_STR_ARG(transport));
 	for (size_t i = 0; i < targets.n && i < TARGETS_MOST; i++)
 		check_target(check, targets.v[i]);
 	if (targets.n > TARGETS_MOST)
-		finding(check, LEVEL_OK, "postfix", NO_REMEDY, "transport_maps: %zu more targets were not looked up",
-		    targets.n - TARGETS_MOST);
+		finding(check, LEVEL_OK, "postfix", NO_REMEDY,
+		    "transport_maps: %zu more targets were not looked up", targets.n - TARGETS_MOST);
 }
 
-/* -- the rest ---------------------------------------------------------------------------------------------------------- */
+/* -- the rest ------------------------------------------------------------------------- */
+
+/* Bounces of this host have no sender, so no relay is chosen for them. */
+static void
+check_null_sender(struct check *check)
+{
+	const struct postfix *pf = &check->postfix;
+	struct pn_str value = PN_STR_EMPTY, transport_now = postfix_get(pf, "default_transport");
+	enum pn_status st = postfix_lookup(
+	    pf, postfix_get(pf, "sender_dependent_default_transport_maps"), PN_STR("<>"), &value);
+	bool held =
+	    pn_str_starts(transport_now, PN_STR("retry")) || pn_str_starts(transport_now, PN_STR("error"));
+
+	if (st == PN_NOT_FOUND && held)
+		finding(check, LEVEL_WARNING, "postfix",
+		    PN_STR("sender_dependent_default_transport_maps = inline:{ {<> = postern-redirect:} }"),
+		    "default_transport holds mail back, and this host's own bounces with it");
+	if (st == PN_OK && pn_str_ends(value, PN_STR(":")) && postfix_get(pf, "relayhost").n > 0)
+		finding(check, LEVEL_WARNING, "postfix",
+		    pn_arena_printf(check->arena, "default_transport = smtp:" PN_STR_FMT " and relayhost =",
+			PN_STR_ARG(postfix_get(pf, "relayhost"))),
+		    "relayhost fills the empty next hop of the null "
+		    "sender's route: bounces go to the relay without its password");
+}
 
 static void
 check_main(struct check *check)
@@ -285,11 +324,7 @@ check_main(struct check *check)
 	if (pn_str_contains(postfix_get(pf, "receive_override_options"), PN_STR("no_milters")))
 		finding(check, LEVEL_ERROR, "postfix", PN_STR("set it for single services in master.cf only"),
 		    "receive_override_options: no_milters in main.cf switches Postern off everywhere");
-	if (pn_str_starts(postfix_get(pf, "default_transport"), PN_STR("retry"))
-	    && postfix_get(pf, "sender_dependent_default_transport_maps").n == 0)
-		finding(check, LEVEL_WARNING, "postfix",
-		    PN_STR("sender_dependent_default_transport_maps = inline:{ {<> = smtp:} }"),
-		    "default_transport holds mail back, and this host's own bounces with it");
+	check_null_sender(check);
 }
 
 static void
@@ -312,9 +347,12 @@ check_postfix(struct check *check)
 	struct pn_str path = pn_str_from(check->cli->config->milter_socket, 5);
 
 	if (!pn_str_starts(path, queue) || path.n <= queue.n || path.p[queue.n] != '/')
-		finding(check, LEVEL_WARNING, "postfix", pn_arena_printf(check->arena, "milter_socket = unix:" PN_STR_FMT
-		    "/postern/milter.sock", PN_STR_ARG(queue)), "milter_socket is outside the queue directory " PN_STR_FMT
-		    ": a chrooted smtpd cannot reach it", PN_STR_ARG(queue));
+		finding(check, LEVEL_WARNING, "postfix",
+		    pn_arena_printf(check->arena, "milter_socket = unix:" PN_STR_FMT "/postern/milter.sock",
+			PN_STR_ARG(queue)),
+		    "milter_socket is outside the queue directory " PN_STR_FMT
+		    ": a chrooted smtpd cannot reach it",
+		    PN_STR_ARG(queue));
 	add_complaints(check);
 	check_main(check);
 	check_milters(check);

@@ -14,7 +14,7 @@
 
 enum { PATIENCE_SECONDS = 5, GROUPS_MAX = 64, ANSWER_MAX = 4096 };
 
-/* -- may the user postfix get there? -------------------------------------------------------------- */
+/* -- may the user postfix get there? -------------------------------------------------- */
 
 struct visitor {
 	uid_t uid;
@@ -67,7 +67,7 @@ obstacle(struct check *check, const struct visitor *who, struct pn_str path)
 	return PN_STR_EMPTY;
 }
 
-/* -- does it answer? --------------------------------------------------------------------------------- */
+/* -- does it answer? ------------------------------------------------------------------ */
 
 static int
 connect_to(const char *path)
@@ -109,7 +109,8 @@ receive(int fd, unsigned char *p, size_t n)
 static const char *
 ask_milter(struct check *check, int fd)
 {
-	static const unsigned char offer[] = { 0, 0, 0, 13, 'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x1f, 0xff, 0xff };
+	static const unsigned char offer[] = { 0, 0, 0, 13, 'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x1f, 0xff,
+		0xff };
 	static const unsigned char quit[] = { 0, 0, 0, 1, 'Q' };
 	unsigned char answer[17];
 
@@ -155,14 +156,15 @@ ask_map(struct check *check, int fd)
 		fault = "does not speak the socketmap protocol";
 	else if (fault == NULL && pn_str_starts(answer, PN_STR("NOTFOUND")) && directory->domain_count > 0)
 		fault = "does not know the catchall address: it runs with another configuration; reload it";
-	else if (fault == NULL && (pn_str_starts(answer, PN_STR("TEMP")) || pn_str_starts(answer, PN_STR("PERM"))))
+	else if (fault == NULL
+	    && (pn_str_starts(answer, PN_STR("TEMP")) || pn_str_starts(answer, PN_STR("PERM"))))
 		fault = "cannot answer now; its log says why";
 	pn_netstring_done(&parser);
 	pn_buf_done(&request);
 	return fault;
 }
 
-/* -- one socket ---------------------------------------------------------------------------------------- */
+/* -- one socket ----------------------------------------------------------------------- */
 
 struct wanted {
 	const char *key;		/* of the configuration */
@@ -182,8 +184,11 @@ check_reach(struct check *check, const struct wanted *w, const char *path)
 		return;
 	where = obstacle(check, &postfix, pn_str_c(path));
 	if (where.n > 0)
-		finding(check, LEVEL_ERROR, "sockets", pn_arena_printf(check->arena, "set socket_group = postfix and "
-		    "socket_mode = 0660, and let the group enter the folder; then restart %s", w->program),
+		finding(check, LEVEL_ERROR, "sockets",
+		    pn_arena_printf(check->arena,
+			"set socket_group = postfix and "
+			"socket_mode = 0660, and let the group enter the folder; then restart %s",
+			w->program),
 		    "%s: the user postfix may not use " PN_STR_FMT, w->key, PN_STR_ARG(where));
 }
 
@@ -198,18 +203,21 @@ check_answer(struct check *check, const struct wanted *w, const char *path)
 	if (fd < 0) {
 		bool denied = errno == EACCES || errno == EPERM;
 
-		finding(check, denied ? LEVEL_WARNING : LEVEL_ERROR, "sockets", pn_arena_printf(check->arena,
-		    denied ? "run this as root; %s was not asked" : "start %s", w->program), "%s: %s: %s", w->key, path,
-		    strerror(errno));
+		finding(check, denied ? LEVEL_WARNING : LEVEL_ERROR, "sockets",
+		    pn_arena_printf(
+			check->arena, denied ? "run this as root; %s was not asked" : "start %s", w->program),
+		    "%s: %s: %s", w->key, path, strerror(errno));
 		return;
 	}
 	fault = w->ask(check, fd);
 	(void)close(fd);
 	if (fault == NULL)
-		finding(check, LEVEL_OK, "sockets", NO_REMEDY, "%s: %s answers at %s", w->key, w->program, path);
+		finding(
+		    check, LEVEL_OK, "sockets", NO_REMEDY, "%s: %s answers at %s", w->key, w->program, path);
 	else
-		finding(check, LEVEL_ERROR, "sockets", pn_arena_printf(check->arena, "look at the log of %s", w->program),
-		    "%s: %s %s", w->key, path, fault);
+		finding(check, LEVEL_ERROR, "sockets",
+		    pn_arena_printf(check->arena, "look at the log of %s", w->program), "%s: %s %s", w->key,
+		    path, fault);
 }
 
 static void
@@ -230,7 +238,8 @@ check_socket(struct check *check, const struct wanted *w)
 		return;
 	}
 	if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-		finding(check, LEVEL_ERROR, "sockets", pn_arena_printf(check->arena, "remove it and start %s", w->program),
+		finding(check, LEVEL_ERROR, "sockets",
+		    pn_arena_printf(check->arena, "remove it and start %s", w->program),
 		    "%s: %s is no socket", w->key, path);
 		return;
 	}
@@ -246,6 +255,8 @@ check_sockets(struct check *check)
 
 	for (size_t i = 0; i < config->directory.domain_count; i++)
 		mixed = mixed || config->directory.domains[i].unknown == PN_UNKNOWN_PASS;
-	check_socket(check, &(struct wanted){ "milter_socket", "postern-milter", config->milter_socket, true, ask_milter });
-	check_socket(check, &(struct wanted){ "map_socket", "postern-policy", config->map_socket, mixed, ask_map });
+	check_socket(check,
+	    &(struct wanted) { "milter_socket", "postern-milter", config->milter_socket, true, ask_milter });
+	check_socket(
+	    check, &(struct wanted) { "map_socket", "postern-policy", config->map_socket, mixed, ask_map });
 }

@@ -8,12 +8,13 @@
 
 enum { FILL_WARNING = 80, FILL_ERROR = 95, FREE_WARNING_MB = 200, ALIASES_SHOWN = 20 };
 
-/* -- files ------------------------------------------------------------------------------------------- */
+/* -- files ---------------------------------------------------------------------------- */
 
 static void
 check_file(struct check *check, const char *name, const struct stat *folder)
 {
-	struct pn_str path = pn_arena_printf(check->arena, "%s/%s/data.mdb", check->cli->config->store.path, name);
+	struct pn_str path =
+	    pn_arena_printf(check->arena, "%s/%s/data.mdb", check->cli->config->store.path, name);
 	struct stat st;
 
 	if (stat(path.p, &st) != 0)
@@ -22,9 +23,11 @@ check_file(struct check *check, const char *name, const struct stat *folder)
 		finding(check, LEVEL_WARNING, "state", pn_arena_printf(check->arena, "chmod o= %s", path.p),
 		    "%s: everybody may read it, and it names who wrote to whom", path.p);
 	if (st.st_gid != folder->st_gid || (st.st_uid != folder->st_uid && !(st.st_mode & S_IWGRP)))
-		finding(check, LEVEL_ERROR, "state", pn_arena_printf(check->arena, "chown --reference=%s %s/*/*; chmod 0660 "
-		    "%s/*/*", check->cli->config->store.path, check->cli->config->store.path,
-		    check->cli->config->store.path),
+		finding(check, LEVEL_ERROR, "state",
+		    pn_arena_printf(check->arena,
+			"chown --reference=%s %s/*/*; chmod 0660 %s/*/*",
+			check->cli->config->store.path, check->cli->config->store.path,
+			check->cli->config->store.path),
 		    "%s: another user or group made it, so the daemons may not be able to write", path.p);
 }
 
@@ -47,13 +50,14 @@ check_folder(struct check *check, struct stat *st)
 		uint64_t free_mb = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
 
 		if (free_mb < FREE_WARNING_MB)
-			finding(check, LEVEL_WARNING, "state", PN_STR("make room: when it is full, mail is told 451"),
-			    "%s: %llu MB are free", path, (unsigned long long)free_mb);
+			finding(check, LEVEL_WARNING, "state",
+			    PN_STR("make room: when it is full, mail is told 451"), "%s: %llu MB are free",
+			    path, (unsigned long long)free_mb);
 	}
 	return true;
 }
 
-/* -- contents --------------------------------------------------------------------------------------------- */
+/* -- contents ------------------------------------------------------------------------- */
 
 static void
 check_fill(struct check *check, const char *name, uint64_t used, uint64_t map, const char *key)
@@ -78,9 +82,10 @@ check_usage(struct check *check)
 		finding(check, LEVEL_ERROR, "state", NO_REMEDY, "%s", err.text);
 		return;
 	}
-	finding(check, LEVEL_OK, "state", NO_REMEDY, "%s: %llu aliases, %llu threads, %llu windows, %llu bounces; "
-	    "%llu kB directory, %llu kB state", options->path, (unsigned long long)u.aliases,
-	    (unsigned long long)u.threads, (unsigned long long)u.windows, (unsigned long long)u.bounces,
+	finding(check, LEVEL_OK, "state", NO_REMEDY,
+	    "%s: %llu aliases, %llu threads, %llu windows, %llu bounces; %llu kB directory, %llu kB state",
+	    options->path, (unsigned long long)u.aliases, (unsigned long long)u.threads,
+	    (unsigned long long)u.windows, (unsigned long long)u.bounces,
 	    (unsigned long long)(u.directory_bytes >> 10), (unsigned long long)(u.state_bytes >> 10));
 	check_fill(check, "directory", u.directory_bytes, u.directory_map, "directory_map_size");
 	check_fill(check, "state", u.state_bytes, u.state_map, "state_map_size");
@@ -95,12 +100,14 @@ check_drift(struct check *check)
 	if (cli_drift(check->cli, &d, &err) != PN_OK)
 		finding(check, LEVEL_ERROR, "state", NO_REMEDY, "%s", err.text);
 	else if (d.missing + d.changed + d.surplus > 0)
-		finding(check, LEVEL_WARNING, "state", PN_STR("reload postern-milter, or run: postern aliases apply"),
-		    "the directory does not follow the configuration: %zu aliases are missing, %zu differ, %zu are too many",
+		finding(check, LEVEL_WARNING, "state",
+		    PN_STR("reload postern-milter, or run: postern aliases apply"),
+		    "the directory does not follow the configuration: %zu aliases are missing, %zu differ, "
+		    "%zu are too many",
 		    d.missing, d.changed, d.surplus);
 }
 
-/* -- aliases that cannot work (Odoo rules 4.3, 6.4) --------------------------------------------------------- */
+/* -- aliases that cannot work (Odoo rules 4.3, 6.4) ----------------------------------- */
 
 struct aliases {
 	struct check *check;
@@ -133,9 +140,10 @@ judge(struct aliases *aliases, const struct pn_alias_row *row)
 
 	if (fault == NULL || aliases->wrong++ >= ALIASES_SHOWN)
 		return;
-	finding(check, LEVEL_ERROR, "aliases", pn_str_c(remedy), PN_STR_FMT " (" PN_STR_FMT ") of gateway " PN_STR_FMT
-	    " is misconfigured: %s; its mail is told 451", PN_STR_ARG(row->alias.full), PN_STR_ARG(row->alias.model),
-	    PN_STR_ARG(row->gateway), fault);
+	finding(check, LEVEL_ERROR, "aliases", pn_str_c(remedy),
+	    PN_STR_FMT " (" PN_STR_FMT ") of gateway " PN_STR_FMT
+		       " is misconfigured: %s; its mail is told 451",
+	    PN_STR_ARG(row->alias.full), PN_STR_ARG(row->alias.model), PN_STR_ARG(row->gateway), fault);
 }
 
 static bool
@@ -158,19 +166,23 @@ check_aliases(struct check *check)
 	for (size_t i = 0; i < config->alias_count; i++)
 		judge(&aliases, &config->aliases[i]);
 	if (check->cli->store != NULL
-	    && pn_directory_each_alias(check->cli->store, PN_STR_EMPTY, judge_synced, &aliases, &err) != PN_OK)
+	    && pn_directory_each_alias(check->cli->store, PN_STR_EMPTY, judge_synced, &aliases, &err)
+		!= PN_OK)
 		finding(check, LEVEL_ERROR, "aliases", NO_REMEDY, "%s", err.text);
 	if (aliases.wrong > ALIASES_SHOWN)
-		finding(check, LEVEL_ERROR, "aliases", NO_REMEDY, "and %zu more are misconfigured", aliases.wrong - ALIASES_SHOWN);
+		finding(check, LEVEL_ERROR, "aliases", NO_REMEDY, "and %zu more are misconfigured",
+		    aliases.wrong - ALIASES_SHOWN);
 }
 
-/* -- what was counted --------------------------------------------------------------------------------------------- */
+/* -- what was counted ----------------------------------------------------------------- */
 
 static bool
 check_counter(void *ctx, const struct pn_counter *counter)
 {
-	static const struct { struct pn_str name; const char *means, *remedy; } rows[] = {
-		{ { "store_errors", 12 }, "times something could not be stored", "look for \"not_stored\" in the log" },
+	static const struct { struct pn_str name; const char *means, *remedy;
+	} rows[] = {
+		{ { "store_errors", 12 }, "times something could not be stored",
+		    "look for \"not_stored\" in the log" },
 		{ { "action_errors", 13 }, "changes were refused by Postfix",
 		    "look for \"failed=changes\" in the log; raise milter_protocol to 6" },
 		{ { "recipients_deferred", 19 }, "recipients were told to come back later",
@@ -182,12 +194,15 @@ check_counter(void *ctx, const struct pn_counter *counter)
 		if (pn_str_eq(counter->name, rows[i].name))
 			finding(check, LEVEL_WARNING, "state", pn_str_c(rows[i].remedy), "%llu %s so far",
 			    (unsigned long long)counter->value, rows[i].means);
-	if (pn_str_starts(counter->name, PN_STR("verdict_")) && (pn_str_ends(counter->name, PN_STR("_alias_invalid"))
-	    || pn_str_ends(counter->name, PN_STR("_route_check"))))
-		finding(check, LEVEL_WARNING, "aliases", PN_STR("look for its rule in the log: it names the alias"),
-		    "%llu mails met a misconfigured alias so far (" PN_STR_FMT ")", (unsigned long long)counter->value,
-		    PN_STR_ARG(counter->name));
-	if (pn_str_starts(counter->name, PN_STR("verdict_")) && pn_str_ends(counter->name, PN_STR("_trouble")))
+	if (pn_str_starts(counter->name, PN_STR("verdict_"))
+	    && (pn_str_ends(counter->name, PN_STR("_alias_invalid"))
+		|| pn_str_ends(counter->name, PN_STR("_route_check"))))
+		finding(check, LEVEL_WARNING, "aliases",
+		    PN_STR("look for its rule in the log: it names the alias"),
+		    "%llu mails met a misconfigured alias so far (" PN_STR_FMT ")",
+		    (unsigned long long)counter->value, PN_STR_ARG(counter->name));
+	if (pn_str_starts(counter->name, PN_STR("verdict_"))
+	    && pn_str_ends(counter->name, PN_STR("_trouble")))
 		finding(check, LEVEL_WARNING, "state", PN_STR("look for \"rule=trouble\" in the log"),
 		    "%llu mails could not be decided in time so far", (unsigned long long)counter->value);
 	return true;
@@ -201,8 +216,9 @@ check_contents(struct check *check)
 
 	options.read_only = true;
 	if (pn_store_open(&options, &check->cli->store, &err) != PN_OK) {
-		finding(check, LEVEL_ERROR, "state", PN_STR("run this as root or postern; else move the folder away and "
-		    "restart the daemons"), "%s", err.text);
+		finding(check, LEVEL_ERROR, "state",
+		    PN_STR("run this as root or postern; else move the folder away and restart the daemons"),
+		    "%s", err.text);
 		return;
 	}
 	check_usage(check);

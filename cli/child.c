@@ -66,7 +66,8 @@ start(struct child *child, const char *const *argv, struct pn_error *err)
 	}
 	if (rc == 0)
 		return PN_OK;
-	return pn_fail(err, rc == ENOENT ? PN_NOT_FOUND : PN_TEMPFAIL, "%s cannot be run: %s", argv[0], strerror(rc));
+	return pn_fail(
+	    err, rc == ENOENT ? PN_NOT_FOUND : PN_TEMPFAIL, "%s cannot be run: %s", argv[0], strerror(rc));
 }
 
 /* What is there now; at the end of the stream the descriptor is closed. */
@@ -98,7 +99,8 @@ read_output(struct cli *cli, struct child *child, const char *name, struct pn_er
 		if (pn_buf_failed(&child->text[0]) || pn_buf_failed(&child->text[1]))
 			return pn_fail(err, PN_LIMIT, "%s prints more than %d MB", name, OUTPUT_MAX >> 20);
 		if (pn_clock_mono_us() > until)
-			return pn_fail(err, PN_TEMPFAIL, "%s did not end within %d seconds", name, PATIENCE_US / 1000000);
+			return pn_fail(err, PN_TEMPFAIL, "%s did not end within %d seconds", name,
+			    PATIENCE_US / 1000000);
 		progress(cli, "asking Postfix", 0);
 	}
 	return PN_OK;

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +10,9 @@
 #include "postern/clock.h"
 #include "postern/idn.h"
 
-/* -- loading ------------------------------------------------------------------------ */
+enum { SCRATCH_DEPTH = 8 };
+
+/* -- loading -------------------------------------------------------------------------- */
 
 int
 cli_load(struct cli *cli)
@@ -59,6 +62,19 @@ cli_open(struct cli *cli)
 	return code == EX_OK ? open_store(cli, &cli->config->store) : code;
 }
 
+static bool
+make_scratch(struct cli *cli)
+{
+	const char *folder = secure_getenv("TMPDIR");
+	int n = snprintf(
+	    cli->scratch, sizeof(cli->scratch), "%s/postern-XXXXXX", folder != NULL ? folder : "/tmp");
+
+	if (n < (int)sizeof(cli->scratch) && mkdtemp(cli->scratch) != NULL)
+		return true;
+	cli->scratch[0] = '\0';
+	return false;
+}
+
 /* A state of what the configuration says, in a folder that is removed again. */
 static int
 make_up_state(struct cli *cli)
@@ -69,11 +85,9 @@ make_up_state(struct cli *cli)
 	enum pn_status st;
 	int code;
 
-	(void)snprintf(cli->scratch, sizeof(cli->scratch), "/tmp/postern-XXXXXX");
-	if (mkdtemp(cli->scratch) == NULL) {
-		cli->scratch[0] = '\0';
-		return cli_fail(PN_TEMPFAIL, "no folder can be made in /tmp: %s", strerror(errno));
-	}
+	if (!make_scratch(cli))
+		return cli_fail(PN_TEMPFAIL, "no folder can be made for temporary files: %s; set TMPDIR",
+		    strerror(errno));
 	options.path = cli->scratch;
 	options.directory_map_size = ((uint64_t)64 << 20) + cli->config->alias_count * 4096;
 	options.state_map_size = 16 << 20;
@@ -94,8 +108,10 @@ cli_look(struct cli *cli)
 	if (code != EX_OK)
 		return code;
 	if (!cli_has_state(cli->config)) {
-		(void)fprintf(stderr, "postern: there is no state in " PN_STR_FMT " yet: this is what the configuration "
-		    "alone says\n", PN_STR_ARG(cli->config->state_directory));
+		(void)fprintf(stderr,
+		    "postern: there is no state in " PN_STR_FMT " yet: this is what the configuration "
+		    "alone says\n",
+		    PN_STR_ARG(cli->config->state_directory));
 		return make_up_state(cli);
 	}
 	options = cli->config->store;
@@ -103,19 +119,14 @@ cli_look(struct cli *cli)
 	return open_store(cli, &options);
 }
 
-static void
-remove_scratch(const char *folder)
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *place)
 {
-	static const char *const names[] = { "directory/data.mdb", "directory/lock.mdb", "directory",
-		"state/data.mdb", "state/lock.mdb", "state", "." };
-	char path[128];
-
-	for (size_t i = 0; i < PN_COUNT(names); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		if (unlink(path) != 0)
-			(void)rmdir(path);
-	}
-	(void)rmdir(folder);
+	(void)st;
+	(void)type;
+	(void)place;
+	(void)remove(path);
+	return 0;
 }
 
 void
@@ -124,12 +135,13 @@ cli_done(struct cli *cli)
 	pn_store_close(cli->store);
 	cli->store = NULL;
 	if (cli->scratch[0] != '\0')
-		remove_scratch(cli->scratch);
+		(void)nftw(cli->scratch, remove_one, SCRATCH_DEPTH, FTW_DEPTH | FTW_PHYS);
+	cli->scratch[0] = '\0';
 	pn_config_free(cli->config);
 	cli->config = NULL;
 }
 
-/* -- gateways -------------------------------------------------------------------------- */
+/* -- gateways ------------------------------------------------------------------------- */
 
 static struct pn_str
 gateway_names(const struct pn_directory *directory, struct pn_arena *arena)
@@ -161,11 +173,13 @@ cli_gateway_of(struct cli *cli, struct pn_str address, const struct pn_gateway *
 	struct pn_str ascii;
 
 	if (at == PN_STR_NONE || at == 0)
-		return cli_misuse(cli, "\"" PN_STR_FMT "\" is no address; write local@domain", PN_STR_ARG(address));
+		return cli_misuse(
+		    cli, "\"" PN_STR_FMT "\" is no address; write local@domain", PN_STR_ARG(address));
 	if (pn_domain_to_ascii(pn_str_from(address, at + 1), cli->arena, &ascii) == PN_OK)
 		domain = pn_directory_domain(&cli->config->directory, ascii);
 	if (domain == NULL)
-		return cli_misuse(cli, "the domain of \"" PN_STR_FMT "\" is not configured; name a gateway with --gateway",
+		return cli_misuse(cli,
+		    "the domain of \"" PN_STR_FMT "\" is not configured; name a gateway with --gateway",
 		    PN_STR_ARG(address));
 	*out = domain->gateway;
 	return EX_OK;
@@ -177,8 +191,10 @@ add_target(struct pn_strs_builder *list, struct pn_str target)
 	size_t at = pn_str_find_last(target, '@');
 	struct pn_str ascii;
 
-	if (target.n > 0 && pn_domain_to_ascii(at == PN_STR_NONE ? target : pn_str_from(target, at + 1), list->arena,
-	    &ascii) == PN_OK)
+	if (target.n > 0
+	    && pn_domain_to_ascii(
+		   at == PN_STR_NONE ? target : pn_str_from(target, at + 1), list->arena, &ascii)
+		== PN_OK)
 		pn_strs_add(list, ascii);
 }
 
@@ -198,7 +214,7 @@ cli_target_domains(const struct pn_config *config, struct pn_arena *arena)
 	return pn_strs_unique(list.list, arena);
 }
 
-/* -- configuration and directory --------------------------------------------------------- */
+/* -- configuration and directory ------------------------------------------------------ */
 
 static int
 by_key(const void *a, const void *b)
@@ -249,7 +265,8 @@ enum pn_status
 cli_drift(struct cli *cli, struct drift *out, struct pn_error *err)
 {
 	size_t n = cli->config->alias_count;
-	struct comparison c = { .cli = cli, .rows = PN_ARENA_ARRAY(cli->arena, const struct pn_alias_row *, n + 1) };
+	struct comparison c = { .cli = cli,
+		.rows = PN_ARENA_ARRAY(cli->arena, const struct pn_alias_row *, n + 1) };
 	enum pn_status st;
 
 	for (size_t i = 0; i < n; i++)

@@ -38,7 +38,7 @@ struct cli {
 	struct pn_strs args;		/* without the common options */
 	struct pn_config *config;	/* after cli_load() */
 	struct pn_store *store;		/* after cli_open() and cli_look() */
-	char scratch[64];		/* folder of a state made up for cli_look(); "" = none */
+	char scratch[256];		/* folder of a state made up for cli_look(); "" = none */
 	int64_t started_us, shown_us;	/* for progress */
 	bool shown;
 };
@@ -55,7 +55,7 @@ int cmd_retire(struct cli *cli);
 int cmd_stats(struct cli *cli);
 int cmd_threads(struct cli *cli);
 
-/* -- arguments (options.c) ---------------------------------------------------- */
+/* -- arguments (options.c) ------------------------------------------------------------ */
 
 /* One option of a command; exactly one of the pointers is set. */
 struct option_row {
@@ -84,7 +84,7 @@ const struct command *command_find(struct pn_str name);
 const char *command_nearest(struct pn_str name);
 void command_help(const struct command *command);
 
-/* -- configuration and state (cli.c) -------------------------------------------- */
+/* -- configuration and state (cli.c) -------------------------------------------------- */
 
 /* EX_OK, or EX_CONFIG with the report on stderr.  May be repeated. */
 int cli_load(struct cli *cli);
@@ -112,7 +112,7 @@ PN_CHECK enum pn_status cli_drift(struct cli *cli, struct drift *out, struct pn_
 /* The domains that mail is redirected to, A-labels, each once. */
 struct pn_strs cli_target_domains(const struct pn_config *config, struct pn_arena *arena);
 
-/* -- output (output.c) ------------------------------------------------------------ */
+/* -- output (output.c) ---------------------------------------------------------------- */
 
 /* Text from outside as it may be shown on a terminal: controls and bytes that
  * are not UTF-8 become \xNN. */

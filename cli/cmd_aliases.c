@@ -3,7 +3,7 @@
 
 #include "postern/clock.h"
 
-/* -- list --------------------------------------------------------------------------- */
+/* -- list ----------------------------------------------------------------------------- */
 
 static const struct column alias_columns[] = {
 	{ "gateway", false }, { "address", false }, { "model", false }, { "contact", false },
@@ -35,8 +35,8 @@ show_alias(void *ctx, const struct pn_alias_row *row, enum pn_source source)
 	char owner[512] = "";
 
 	if (a->parent_model.n > 0)
-		(void)snprintf(owner, sizeof(owner), PN_STR_FMT " %llu", PN_STR_ARG(pn_str_head(a->parent_model, 400)),
-		    (unsigned long long)a->parent_id);
+		(void)snprintf(owner, sizeof(owner), PN_STR_FMT " %llu",
+		    PN_STR_ARG(pn_str_head(a->parent_model, 400)), (unsigned long long)a->parent_id);
 	rows_text(&l->rows, row->gateway);
 	rows_text(&l->rows, a->full);
 	rows_text(&l->rows, a->model);
@@ -89,12 +89,13 @@ apply(struct cli *cli)
 		json_print(json_pack("{s:o, s:o, s:o}", "added", json_number(changes.added), "changed",
 		    json_number(changes.changed), "removed", json_number(changes.removed)));
 	else
-		(void)printf("aliases: %llu added, %llu changed, %llu removed\n", (unsigned long long)changes.added,
-		    (unsigned long long)changes.changed, (unsigned long long)changes.removed);
+		(void)printf("aliases: %llu added, %llu changed, %llu removed\n",
+		    (unsigned long long)changes.added, (unsigned long long)changes.changed,
+		    (unsigned long long)changes.removed);
 	return EX_OK;
 }
 
-/* -- find ------------------------------------------------------------------------------- */
+/* -- find ----------------------------------------------------------------------------- */
 
 static const char *
 answer_name(enum pn_rcpt_answer answer)
@@ -174,6 +175,7 @@ cmd_aliases(struct cli *cli)
 	if (pn_str_eq(what, PN_STR("apply")))
 		return operand.n > 0 ? cli_misuse(cli, "apply takes no operand") : apply(cli);
 	if (!pn_str_eq(what, PN_STR("find")))
-		return cli_misuse(cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(what, cli->arena)));
+		return cli_misuse(
+		    cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(what, cli->arena)));
 	return operand.n == 0 ? cli_misuse(cli, "which address?") : find(cli, operand);
 }

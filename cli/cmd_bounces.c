@@ -4,8 +4,14 @@
 enum { LIMIT_DEFAULT = 100 };
 
 static const struct column columns[] = {
-	{ "time", false }, { "gateway", false }, { "recipient", false }, { "status", false }, { "model", false },
-	{ "record", true }, { "message_id", false }, { "reason", false },
+	{ "time", false },
+	{ "gateway", false },
+	{ "recipient", false },
+	{ "status", false },
+	{ "model", false },
+	{ "record", true },
+	{ "message_id", false },
+	{ "reason", false },
 };
 
 struct listing {
@@ -42,7 +48,8 @@ cmd_bounces(struct cli *cli)
 	enum pn_status st;
 
 	if (code == EX_OK && !pn_str_eq(cli->args.v[0], PN_STR("list")))
-		return cli_misuse(cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(cli->args.v[0], cli->arena)));
+		return cli_misuse(
+		    cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(cli->args.v[0], cli->arena)));
 	if (code == EX_OK)
 		code = cli_look(cli);
 	if (code == EX_OK && cli->args.n == 2)

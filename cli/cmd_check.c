@@ -15,7 +15,8 @@ level_name(enum level level)
 }
 
 void
-finding(struct check *check, enum level level, const char *about, struct pn_str remedy, const char *format, ...)
+finding(
+    struct check *check, enum level level, const char *about, struct pn_str remedy, const char *format, ...)
 {
 	char text[1024];
 	va_list args;
@@ -24,13 +25,14 @@ finding(struct check *check, enum level level, const char *about, struct pn_str 
 	va_start(args, format);
 	n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	check->v = pn_arena_grow(check->arena, check->v, check->n, &check->cap, check->n + 1, sizeof(*check->v));
+	check->v =
+	    pn_arena_grow(check->arena, check->v, check->n, &check->cap, check->n + 1, sizeof(*check->v));
 	check->v[check->n++] = (struct finding){ level, about, pn_arena_dup(check->arena,
 	    pn_str_n(text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1)), remedy };
 	check->count[level]++;
 }
 
-/* -- configuration ----------------------------------------------------------------------------------- */
+/* -- configuration -------------------------------------------------------------------- */
 
 static void
 add_report(struct check *check, const struct pn_config_report *report)
@@ -59,15 +61,16 @@ check_config(struct check *check)
 	pn_config_report_done(&report);
 	if (st != PN_OK)
 		return false;
-	finding(check, LEVEL_OK, "config", NO_REMEDY, "%s: %zu gateways, %zu domains, %zu aliases", cli->config_path,
-	    cli->config->directory.gateway_count, cli->config->directory.domain_count, cli->config->alias_count);
+	finding(check, LEVEL_OK, "config", NO_REMEDY, "%s: %zu gateways, %zu domains, %zu aliases",
+	    cli->config_path, cli->config->directory.gateway_count, cli->config->directory.domain_count,
+	    cli->config->alias_count);
 	if (cli->config->directory.domain_count == 0)
 		finding(check, LEVEL_WARNING, "config", PN_STR("add a domain section"),
 		    "no domain is configured, so no mail is ours");
 	return true;
 }
 
-/* -- output ------------------------------------------------------------------------------------------------ */
+/* -- output --------------------------------------------------------------------------- */
 
 static void
 print_findings(const struct check *check)
@@ -90,14 +93,15 @@ print_json(const struct check *check)
 	for (size_t i = 0; i < check->n; i++) {
 		const struct finding *f = &check->v[i];
 
-		(void)json_array_append_new(findings, json_pack("{s:s, s:s, s:o, s:o}", "level", level_name(f->level),
-		    "about", f->about, "text", json_text(f->text), "remedy", json_text(f->remedy)));
+		(void)json_array_append_new(findings,
+		    json_pack("{s:s, s:s, s:o, s:o}", "level", level_name(f->level), "about", f->about,
+			"text", json_text(f->text), "remedy", json_text(f->remedy)));
 	}
 	json_print(json_pack("{s:o, s:o, s:o}", "errors", json_number(check->count[LEVEL_ERROR]), "warnings",
 	    json_number(check->count[LEVEL_WARNING]), "findings", findings));
 }
 
-/* -- Postfix -------------------------------------------------------------------------------------------------- */
+/* -- Postfix -------------------------------------------------------------------------- */
 
 static void
 check_postfix_side(struct check *check, const char *folder)
@@ -118,7 +122,8 @@ check_postfix_side(struct check *check, const char *folder)
 	case PN_LIMIT:
 		break;
 	}
-	finding(check, LEVEL_ERROR, "postfix", PN_STR("mend it, or name its folder with --postfix-config"), "%s", err.text);
+	finding(check, LEVEL_ERROR, "postfix", PN_STR("mend it, or name its folder with --postfix-config"),
+	    "%s", err.text);
 }
 
 int

@@ -16,6 +16,22 @@ print(struct cli *cli, enum pn_config_print what, struct pn_buf *out)
 	return st == PN_OK ? EX_OK : EX_CONFIG;
 }
 
+/* What the files set is shown as it is; whether it can be used is told beside it. */
+static int
+print_set(struct cli *cli, struct pn_buf *out)
+{
+	int code = cli_load(cli);
+	struct pn_config_report report;
+	enum pn_status st;
+
+	if (code == EX_OK)
+		return print(cli, PN_CONFIG_SET, out);
+	pn_config_report_init(&report);
+	st = pn_config_print(cli->config_path, PN_CONFIG_SET, out, &report);
+	pn_config_report_done(&report);
+	return st == PN_LIMIT ? EX_DATAERR : code;
+}
+
 int
 cmd_config(struct cli *cli)
 {
@@ -39,7 +55,7 @@ cmd_config(struct cli *cli)
 	else if (manual)
 		pn_config_manual(&out);
 	else
-		code = print(cli, defaults ? PN_CONFIG_DEFAULTS : PN_CONFIG_SET, &out);
+		code = defaults ? print(cli, PN_CONFIG_DEFAULTS, &out) : print_set(cli, &out);
 	(void)fwrite(pn_buf_c(&out), 1, out.n, stdout);
 	pn_buf_done(&out);
 	return code;

@@ -13,7 +13,7 @@ enum {
 	READ_STEP = 64 << 10,
 };
 
-/* -- reading the mail ---------------------------------------------------------------------- */
+/* -- reading the mail ----------------------------------------------------------------- */
 
 static int
 read_all(int fd, const char *name, struct pn_buf *out)
@@ -79,14 +79,15 @@ parse_mail(struct explain *e, struct pn_str text)
 	return EX_OK;
 }
 
-/* -- RCPT ------------------------------------------------------------------------------------ */
+/* -- RCPT ----------------------------------------------------------------------------- */
 
 static bool
 is_other_kind(const struct explain *e, const struct pn_rcpt *first, const struct pn_rcpt *who)
 {
 	if (e->gate.config->mixed != PN_MIXED_SEPARATE || first == NULL)
 		return false;
-	return first->answer != who->answer || (who->answer == PN_RCPT_OURS && first->gateway != who->gateway);
+	return first->answer != who->answer
+	    || (who->answer == PN_RCPT_OURS && first->gateway != who->gateway);
 }
 
 /* The order of tests is the milter's. */
@@ -100,11 +101,15 @@ classify(struct explain *e, struct explain_rcpt *rcpt, const struct pn_rcpt *fir
 		break;
 	case PN_INVALID:
 	case PN_NOT_FOUND:
-		rcpt->who = (struct pn_rcpt){ .kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS, .address = rcpt->raw };
+		rcpt->who = (struct pn_rcpt) {
+			.kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS, .address = rcpt->raw
+		};
 		break;
 	case PN_TEMPFAIL:
 	case PN_LIMIT:
-		rcpt->who = (struct pn_rcpt){ .kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS, .address = rcpt->raw };
+		rcpt->who = (struct pn_rcpt) {
+			.kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS, .address = rcpt->raw
+		};
 		rcpt->reply = (struct pn_reply){ "451", "4.3.0", pn_arena_dup(e->arena, pn_str_c(err.text)) };
 		return;
 	}
@@ -150,7 +155,7 @@ take_recipients(struct explain *e, struct pn_strs to)
 	e->mail.rcpt_count = n;
 }
 
-/* -- the windows ---------------------------------------------------------------------------------- */
+/* -- the windows ---------------------------------------------------------------------- */
 
 static void
 name_windows(struct explain *e, struct explain_part *part)
@@ -185,7 +190,8 @@ fill_window(void *ctx, const struct pn_window *found)
 		for (size_t j = 0; j < part->window_count; j++) {
 			struct explain_window *w = &part->windows[j];
 
-			if (pn_str_eq(found->key.model, w->window->model) && pn_str_eq(found->key.record, w->record)
+			if (pn_str_eq(found->key.model, w->window->model)
+			    && pn_str_eq(found->key.record, w->record)
 			    && pn_str_eq(found->key.sender, w->sender))
 				w->count = found->count;
 		}
@@ -193,7 +199,7 @@ fill_window(void *ctx, const struct pn_window *found)
 	return true;
 }
 
-/* -- a full window changes the answer ---------------------------------------------------------------- */
+/* -- a full window changes the answer ------------------------------------------------- */
 
 static bool
 fire_loop(struct explain *e, struct explain_part *part, const struct pn_transaction *transaction)
@@ -239,10 +245,11 @@ look_at_windows(struct explain *e)
 		verdicts[i] = e->parts[i].part->verdict;
 	}
 	if (fired)
-		e->result.closing = pn_transaction_close(&transaction, verdicts, e->result.part_count, e->arena);
+		e->result.closing =
+		    pn_transaction_close(&transaction, verdicts, e->result.part_count, e->arena);
 }
 
-/* -- facts ------------------------------------------------------------------------------------------------ */
+/* -- facts ---------------------------------------------------------------------------- */
 
 static void
 look_at_facts(struct explain *e)
@@ -273,13 +280,15 @@ look_at_drift(struct explain *e)
 	struct pn_error err = { "" };
 	struct drift drift;
 
-	e->drift = cli_drift(e->cli, &drift, &err) == PN_OK && drift.missing + drift.changed + drift.surplus > 0;
+	e->drift =
+	    cli_drift(e->cli, &drift, &err) == PN_OK && drift.missing + drift.changed + drift.surplus > 0;
 	if (e->drift)
-		(void)fprintf(stderr, "postern: warning: the directory does not follow the configuration; reload "
+		(void)fprintf(stderr,
+		    "postern: warning: the directory does not follow the configuration; reload "
 		    "postern-milter or run: postern aliases apply\n");
 }
 
-/* -- all of it --------------------------------------------------------------------------------------------- */
+/* -- all of it ------------------------------------------------------------------------ */
 
 static int
 explain(struct explain *e, const char *file, struct pn_strs to)

@@ -139,7 +139,8 @@ cmd_loops(struct cli *cli)
 	if (cli->args.n > 1)
 		sender = cli->args.v[1];
 	if (!clears && !pn_str_eq(what, PN_STR("list")))
-		return cli_misuse(cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(what, cli->arena)));
+		return cli_misuse(
+		    cli, "no \"" PN_STR_FMT "\" here", PN_STR_ARG(text_shown(what, cli->arena)));
 	if (clears && all == (sender.n > 0))
 		return cli_misuse(cli, "clear takes a sender, or --all");
 	code = cli_load(cli);

@@ -69,7 +69,8 @@ warn_unknown(struct cli *cli, struct pn_str successor)
 
 	if (pn_gate_recipient(&gate, successor, pn_clock_now(), cli->arena, &who, &err) != PN_OK
 	    || who.kind == PN_RCPT_FOREIGN || who.kind == PN_RCPT_UNKNOWN)
-		(void)fprintf(stderr, "postern: warning: " PN_STR_FMT " is no alias, catchall or bounce address here\n",
+		(void)fprintf(stderr,
+		    "postern: warning: " PN_STR_FMT " is no alias, catchall or bounce address here\n",
 		    PN_STR_ARG(text_shown(successor, cli->arena)));
 }
 

@@ -26,7 +26,7 @@ figures_of(const struct pn_store_usage *u, struct figure out[static 10])
 	memcpy(out, rows, sizeof(rows));
 }
 
-/* -- for people and programs ------------------------------------------------------------ */
+/* -- for people and programs ---------------------------------------------------------- */
 
 struct counting {
 	const struct cli *cli;
@@ -40,7 +40,8 @@ add_counter(void *ctx, const struct pn_counter *counter)
 	struct counting *c = ctx;
 
 	if (c->cli->json)
-		(void)json_object_setn_new(c->object, counter->name.p, counter->name.n, json_number(counter->value));
+		(void)json_object_setn_new(
+		    c->object, counter->name.p, counter->name.n, json_number(counter->value));
 	else
 		(void)printf("%-44.*s %llu\n", PN_STR_ARG(text_shown(counter->name, c->cli->arena)),
 		    (unsigned long long)counter->value);
@@ -68,7 +69,7 @@ show(struct cli *cli, const struct figure *figures, size_t n, struct pn_error *e
 	return st;
 }
 
-/* -- for Prometheus ------------------------------------------------------------------------ */
+/* -- for Prometheus ------------------------------------------------------------------- */
 
 static bool
 is_metric_name(struct pn_str name)
@@ -102,12 +103,14 @@ export_counter(void *ctx, const struct pn_counter *counter)
 
 	if (!is_metric_name(counter->name))
 		return true;
-	if (pn_str_starts(counter->name, PN_STR("verdict_")) && split_verdict(counter->name, &action, &rule)) {
+	if (pn_str_starts(counter->name, PN_STR("verdict_"))
+	    && split_verdict(counter->name, &action, &rule)) {
 		if (c->last.n == 0)
 			(void)fputs("# HELP postern_verdicts_total Verdicts by action and rule\n"
 			    "# TYPE postern_verdicts_total counter\n", stdout);
 		c->last = PN_STR("verdicts");
-		(void)printf("postern_verdicts_total{action=\"" PN_STR_FMT "\",rule=\"" PN_STR_FMT "\"} %llu\n",
+		(void)printf("postern_verdicts_total{action=\"" PN_STR_FMT "\",rule=\"" PN_STR_FMT
+			     "\"} %llu\n",
 		    PN_STR_ARG(action), PN_STR_ARG(rule), (unsigned long long)counter->value);
 		return true;
 	}
@@ -116,14 +119,12 @@ export_counter(void *ctx, const struct pn_counter *counter)
 	return true;
 }
 
-static enum pn_status
-export(struct cli *cli, const struct figure *figures, size_t n, struct pn_error *err)
-{
+static enum pn_status export(struct cli *cli, const struct figure *figures, size_t n, struct pn_error *err) {
 	struct counting c = { .cli = cli };
 
-	for (size_t i = 0; i < n; i++)
-		(void)printf("# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", figures[i].name,
-		    figures[i].help, figures[i].name, figures[i].name, (unsigned long long)figures[i].value);
+	for (size_t i = 0; i < n; i++)(void)
+	    printf("# HELP postern_%s %s\n# TYPE postern_%s gauge\npostern_%s %llu\n", figures[i].name,
+		figures[i].help, figures[i].name, figures[i].name, (unsigned long long)figures[i].value);
 	return pn_counters_each(cli->store, export_counter, &c, err);
 }
 

@@ -91,7 +91,8 @@ list(struct cli *cli, struct pn_str gateway, uint64_t limit)
 static struct pn_str
 with_brackets(struct pn_str id, struct pn_arena *arena)
 {
-	return pn_str_starts(id, PN_STR("<")) ? id : pn_arena_printf(arena, "<" PN_STR_FMT ">", PN_STR_ARG(id));
+	return pn_str_starts(id, PN_STR("<")) ? id
+					      : pn_arena_printf(arena, "<" PN_STR_FMT ">", PN_STR_ARG(id));
 }
 
 static int

@@ -9,48 +9,61 @@ const struct command cli_commands[] = {
 	{ "aliases", "show, apply or find aliases", "[list [GATEWAY]] | apply | find ADDRESS",
 	    "list    the aliases in the directory, of the configuration and synchronised ones\n"
 	    "apply   makes the directory follow the configuration, as starting a daemon does\n"
-	    "find    whose an envelope recipient is; exits with 1 when it is refused or not ours\n"
-	    GATEWAY_OPERAND, cmd_aliases },
+	    "find    whose an envelope recipient is; exits with 1 when it is refused or not "
+	    "ours\n" GATEWAY_OPERAND,
+	    cmd_aliases },
 	{ "bounces", "show the bounces that came in", "list [GATEWAY] [--limit N]",
 	    "Newest first.  " GATEWAY_OPERAND "\n"
-	    "  --limit N    at most so many (100); 0 is all\n", cmd_bounces },
-	{ "check", "look for mistakes in configuration, state, sockets and Postfix", "[--postfix-config DIR]",
+	    "  --limit N    at most so many (100); 0 is all\n",
+	    cmd_bounces },
+	{ "check", "look for mistakes in configuration, state, sockets and Postfix",
+	    "[--postfix-config DIR | --no-postfix]",
 	    "One line for each finding: ok, warning or error, and what to do.  Exits with 1 when\n"
 	    "there is an error.\n\n"
 	    "  --postfix-config DIR   the folder of main.cf and master.cf\n"
-	    "  --no-postfix           leaves Postfix out\n", cmd_check },
+	    "  --no-postfix           leaves Postfix out\n",
+	    cmd_check },
 	{ "config", "print the configuration", "[-n | -d | --sample | --manual]",
 	    "  -n           what the files set (this is the default)\n"
 	    "  -d           every key with its default\n"
 	    "  --sample     a file that explains every key\n"
-	    "  --manual     the keys as postern.conf(5) describes them, in mdoc\n", cmd_config },
+	    "  --manual     the keys as postern.conf(5) describes them, in mdoc\n",
+	    cmd_config },
 	{ "explain", "show what would happen to a mail, and why",
 	    "FILE --from ADDRESS --to ADDRESS ... [--outbound]",
 	    "Runs the mail in FILE (\"-\" is standard input) through the gate without changing anything.\n\n"
 	    "  --from ADDRESS   the envelope sender; \"<>\" is the null sender of bounces\n"
 	    "  --to ADDRESS     an envelope recipient; may be given several times\n"
 	    "  --outbound       from a client that may send for our domains\n"
-	    "  --sendmail       handed in with sendmail(1): nothing can be refused\n", cmd_explain },
+	    "  --sendmail       handed in with sendmail(1): nothing can be refused\n",
+	    cmd_explain },
 	{ "help", "show this list, or the help of a command", "[COMMAND]", "", cmd_help },
 	{ "loops", "show or clear the windows in which senders are counted",
 	    "list [SENDER] | clear SENDER | clear --all  [--gateway GATEWAY]",
 	    "  --gateway G  only this gateway's\n"
-	    "  --all        clears the windows of every sender\n", cmd_loops },
-	{ "postfix-conf", "print what Postfix needs for this configuration", "[main | master]",
+	    "  --all        clears the windows of every sender\n",
+	    cmd_loops },
+	{ "postfix-conf", "print what Postfix needs for this configuration",
+	    "[main | master] [--postfix-config DIR | --no-postfix]",
 	    "Lines for main.cf and master.cf, each explained.\n\n"
-	    "  --postfix-config DIR   the folder of main.cf, asked for queue_directory\n", cmd_postfix_conf },
+	    "What Postfix has already is kept: its milters, tables and domains stay in front.\n\n"
+	    "  --postfix-config DIR   the folder of main.cf and master.cf\n"
+	    "  --no-postfix           does not ask Postfix\n",
+	    cmd_postfix_conf },
 	{ "retire", "let a renamed address go on working", "OLD NEW | --list | --end OLD",
 	    "Mail to OLD is treated as mail to NEW.\n\n"
 	    "  --list       the retired addresses\n"
 	    "  --end OLD    OLD stops working\n"
-	    "  --gateway G  where the domain of OLD is not configured any more\n", cmd_retire },
+	    "  --gateway G  where the domain of OLD is not configured any more\n",
+	    cmd_retire },
 	{ "stats", "show sizes and counters", "[--prometheus]",
 	    "  --prometheus   in the text format that Prometheus reads\n", cmd_stats },
 	{ "threads", "show the messages that replies are recognised by",
 	    "[GATEWAY] [--id MESSAGE-ID] [--limit N]",
 	    "Newest first.  " GATEWAY_OPERAND "\n"
 	    "  --id ID      only this message; exits with 1 when it is not known\n"
-	    "  --limit N    at most so many (100); 0 is all\n", cmd_threads },
+	    "  --limit N    at most so many (100); 0 is all\n",
+	    cmd_threads },
 };
 const size_t cli_command_count = PN_COUNT(cli_commands);
 
@@ -138,6 +151,7 @@ cmd_help(struct cli *cli)
 	    "The operator's side of Postern: which mail goes where, and why.\n\n", stdout);
 	for (size_t i = 0; i < cli_command_count; i++)
 		(void)printf("  %-14s %s\n", cli_commands[i].name, cli_commands[i].purpose);
-	(void)fputs("\npostern help COMMAND says more; so does the manual page postern-COMMAND(1).\n", stdout);
+	(void)fputs(
+	    "\npostern help COMMAND says more; so does the manual page postern-COMMAND(1).\n", stdout);
 	return EX_OK;
 }

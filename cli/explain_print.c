@@ -4,7 +4,7 @@
 
 enum { LINE_MAX_BYTES = 4000, LABEL_WIDTH = 11 };
 
-/* -- words that both have ------------------------------------------------------------------------- */
+/* -- words that both have ------------------------------------------------------------- */
 
 static struct pn_str
 route_target(const struct pn_route *route, struct pn_arena *arena)
@@ -25,7 +25,8 @@ verdict_line(const struct explain *e, const struct explain_part *part)
 
 	pn_buf_init(&line, LINE_MAX_BYTES);
 	pn_log_key(&line, "gateway", p->gateway->name);
-	pn_buf_addf(&line, " verdict=%s rule=%s", pn_action_name(p->verdict.action), pn_rule_name(p->verdict.rule));
+	pn_buf_addf(
+	    &line, " verdict=%s rule=%s", pn_action_name(p->verdict.action), pn_rule_name(p->verdict.rule));
 	if (p->verdict.action != p->decided.action)
 		pn_buf_addf(&line, " alone=%s", pn_action_name(p->decided.action));
 	for (size_t i = 0; p->has_decision && i < p->decision.route_count; i++) {
@@ -55,7 +56,8 @@ edit_name(enum pn_edit_kind kind)
 static struct pn_str
 reply_text(const struct pn_reply *reply, struct pn_arena *arena)
 {
-	return pn_arena_printf(arena, "%s %s " PN_STR_FMT, reply->code, reply->xcode, PN_STR_ARG(reply->text));
+	return pn_arena_printf(
+	    arena, "%s %s " PN_STR_FMT, reply->code, reply->xcode, PN_STR_ARG(reply->text));
 }
 
 static struct pn_str
@@ -86,7 +88,7 @@ window_model(const struct explain_window *window)
 	return window->window->model.n > 0 ? window->window->model : PN_STR("unknown address");
 }
 
-/* -- for people --------------------------------------------------------------------------------------- */
+/* -- for people ----------------------------------------------------------------------- */
 
 static void
 print_line(const struct explain *e, const char *label, struct pn_str text)
@@ -101,8 +103,10 @@ print_mail(const struct explain *e)
 
 	if (e->cli->scratch[0] != '\0')
 		print_line(e, "state", PN_STR("none yet: the configuration alone"));
-	print_line(e, "sender", pn_arena_printf(e->arena, "<" PN_STR_FMT ">%s%s", PN_STR_ARG(e->sender),
-	    e->mail.outbound ? ", may send for our domains" : "", e->mail.smtp ? "" : ", through sendmail(1)"));
+	print_line(e, "sender",
+	    pn_arena_printf(e->arena, "<" PN_STR_FMT ">%s%s", PN_STR_ARG(e->sender),
+		e->mail.outbound ? ", may send for our domains" : "",
+		e->mail.smtp ? "" : ", through sendmail(1)"));
 	if (!e->result.parsed)
 		return;
 	print_line(e, "from", m->email_from);
@@ -118,7 +122,8 @@ print_rcpt(const struct explain *e, const struct explain_rcpt *rcpt)
 	struct pn_buf text;
 
 	pn_buf_init(&text, LINE_MAX_BYTES);
-	pn_buf_addf(&text, PN_STR_FMT ": %s", PN_STR_ARG(pn_str_head(rcpt->raw, 400)), pn_rcpt_kind_name(who->kind));
+	pn_buf_addf(
+	    &text, PN_STR_FMT ": %s", PN_STR_ARG(pn_str_head(rcpt->raw, 400)), pn_rcpt_kind_name(who->kind));
 	if (who->gateway != NULL)
 		pn_buf_addf(&text, " of gateway " PN_STR_FMT, PN_STR_ARG(who->gateway->name));
 	if (who->model.n > 0)
@@ -128,7 +133,8 @@ print_rcpt(const struct explain *e, const struct explain_rcpt *rcpt)
 	if (rcpt->reply.code != NULL)
 		pn_buf_addf(&text, "; " PN_STR_FMT, PN_STR_ARG(reply_text(&rcpt->reply, e->arena)));
 	else
-		pn_buf_add_c(&text, who->answer == PN_RCPT_OURS ? "; accepted" : "; not ours, Postfix goes on with it");
+		pn_buf_add_c(&text,
+		    who->answer == PN_RCPT_OURS ? "; accepted" : "; not ours, Postfix goes on with it");
 	print_line(e, "recipient", pn_buf_str(&text));
 	pn_buf_done(&text);
 }
@@ -141,10 +147,12 @@ table_text(const struct explain *e, const char *name, bool complete, bool declar
 	if (complete && declared)
 		return pn_arena_printf(e->arena, "%s: all are known (complete = yes)", name);
 	if (complete)
-		return pn_arena_printf(e->arena, "%s: all are known (synchronised " PN_STR_FMT ")", name, PN_STR_ARG(when));
+		return pn_arena_printf(
+		    e->arena, "%s: all are known (synchronised " PN_STR_FMT ")", name, PN_STR_ARG(when));
 	if (synced > 0)
-		return pn_arena_printf(e->arena, "%s: what is not among them is not known (synchronised too long ago, "
-		    PN_STR_FMT ")", name, PN_STR_ARG(when));
+		return pn_arena_printf(e->arena,
+		    "%s: what is not among them is not known (synchronised too long ago, " PN_STR_FMT ")",
+		    name, PN_STR_ARG(when));
 	return pn_arena_printf(e->arena, "%s: what is not among them is not known", name);
 }
 
@@ -153,7 +161,7 @@ print_window(const struct explain *e, const struct explain_part *part, const str
 {
 	const struct pn_gateway *gateway = part->part->gateway;
 
-	print_line(e, "counts", pn_arena_printf(e->arena, PN_STR_FMT " in " PN_STR_FMT " %s" PN_STR_FMT
+	print_line(e, "  counts", pn_arena_printf(e->arena, PN_STR_FMT " in " PN_STR_FMT " %s" PN_STR_FMT
 	    ": %llu of %llu in %llu minutes%s", PN_STR_ARG(w->sender), PN_STR_ARG(window_model(w)),
 	    w->record.n > 0 ? "" : "(new records)", PN_STR_ARG(w->record), (unsigned long long)w->count,
 	    (unsigned long long)gateway->loop_threshold, (unsigned long long)gateway->loop_minutes,
@@ -166,7 +174,8 @@ print_part(const struct explain *e, const struct explain_part *part)
 	const struct pn_gate_part *p = part->part;
 
 	print_line(e, "gateway", p->gateway->name);
-	print_line(e, "  facts", table_text(e, "aliases", part->aliases_complete, p->gateway->complete, part->aliases_synced));
+	print_line(e, "  facts",
+	    table_text(e, "aliases", part->aliases_complete, p->gateway->complete, part->aliases_synced));
 	print_line(e, "", table_text(e, "messages", part->threads_complete, false, part->threads_synced));
 	for (size_t i = 0; p->has_decision && i < p->decision.steps.n; i++)
 		print_line(e, i == 0 ? "  asked" : "", p->decision.steps.v[i]);
@@ -196,8 +205,9 @@ print_edit(const struct explain *e, const struct pn_edit *edit)
 {
 	switch (edit->kind) {
 	case PN_EDIT_ADD_RCPT:
-		print_line(e, "change", pn_arena_printf(e->arena, "add recipient <" PN_STR_FMT ">%s" PN_STR_FMT,
-		    PN_STR_ARG(edit->text), edit->args.n > 0 ? " " : "", PN_STR_ARG(edit->args)));
+		print_line(e, "change",
+		    pn_arena_printf(e->arena, "add recipient <" PN_STR_FMT ">%s" PN_STR_FMT,
+			PN_STR_ARG(edit->text), edit->args.n > 0 ? " " : "", PN_STR_ARG(edit->args)));
 		break;
 	case PN_EDIT_DELETE_RCPT:
 		print_line(e, "change", pn_arena_printf(e->arena, "delete recipient <" PN_STR_FMT ">",
@@ -208,8 +218,9 @@ print_edit(const struct explain *e, const struct pn_edit *edit)
 		    PN_STR_ARG(edit->name), PN_STR_ARG(unfolded(edit->text, e->arena))));
 		break;
 	case PN_EDIT_DELETE_HEADER:
-		print_line(e, "change", pn_arena_printf(e->arena, "delete header " PN_STR_FMT " (%u)", PN_STR_ARG(edit->name),
-		    edit->index));
+		print_line(e, "change",
+		    pn_arena_printf(
+			e->arena, "delete header " PN_STR_FMT " (%u)", PN_STR_ARG(edit->name), edit->index));
 		break;
 	case PN_EDIT_QUARANTINE:
 		print_line(e, "change", PN_STR("into the hold queue"));
@@ -231,11 +242,12 @@ explain_print(const struct explain *e)
 	for (size_t i = 0; i < e->result.closing.edit_count; i++)
 		print_edit(e, &e->result.closing.edits[i]);
 	if (e->result.learned > 0)
-		print_line(e, "learns", pn_arena_printf(e->arena, "%zu messages that replies will be recognised by",
-		    e->result.learned));
+		print_line(e, "learns",
+		    pn_arena_printf(
+			e->arena, "%zu messages that replies will be recognised by", e->result.learned));
 }
 
-/* -- for programs ---------------------------------------------------------------------------------------- */
+/* -- for programs --------------------------------------------------------------------- */
 
 static json_t *
 rcpt_json(const struct explain *e, const struct explain_rcpt *rcpt)
@@ -282,10 +294,11 @@ windows_json(const struct explain_part *part)
 	for (size_t i = 0; i < part->window_count; i++) {
 		const struct explain_window *w = &part->windows[i];
 
-		(void)json_array_append_new(array, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}",
-		    "model", json_text(w->window->model), "record", json_text(w->record), "sender", json_text(w->sender),
-		    "count", json_number(w->count), "threshold", json_number(gateway->loop_threshold),
-		    "minutes", json_number(gateway->loop_minutes), "full", w->full));
+		(void)json_array_append_new(array,
+		    json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "model", json_text(w->window->model),
+			"record", json_text(w->record), "sender", json_text(w->sender), "count",
+			json_number(w->count), "threshold", json_number(gateway->loop_threshold), "minutes",
+			json_number(gateway->loop_minutes), "full", w->full));
 	}
 	return array;
 }
@@ -347,11 +360,11 @@ explain_json(const struct explain *e)
 		(void)json_array_append_new(gateways, part_json(e, &e->parts[i]));
 	for (size_t i = 0; i < e->result.closing.edit_count; i++)
 		(void)json_array_append_new(changes, edit_json(&e->result.closing.edits[i]));
-	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o}",
-	    "state", e->cli->scratch[0] != '\0' ? "none" : "live", "drift", e->drift,
-	    "sender", json_text(e->sender), "from", json_text(e->result.message.email_from),
-	    "message_id", json_text(e->result.message.message_id), "unreadable", json_text(e->result.unreadable),
-	    "automatic", e->result.message.automatic, "recipients", recipients, "gateways", gateways, "action", action,
-	    "answer", json_text(answer_of(e)), "changes", changes,
-	    "learned", json_number(e->result.learned));
+	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o}", "state",
+	    e->cli->scratch[0] != '\0' ? "none" : "live", "drift", e->drift, "sender", json_text(e->sender),
+	    "from", json_text(e->result.message.email_from), "message_id",
+	    json_text(e->result.message.message_id), "unreadable", json_text(e->result.unreadable),
+	    "automatic", e->result.message.automatic, "recipients", recipients, "gateways", gateways,
+	    "action", action, "answer", json_text(answer_of(e)), "changes", changes, "learned",
+	    json_number(e->result.learned));
 }

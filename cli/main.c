@@ -16,23 +16,25 @@ unknown(const struct cli *cli, struct pn_str name)
 	if (pn_str_starts(name, PN_STR("-")))
 		return cli_misuse(cli, "no option " PN_STR_FMT " here", PN_STR_ARG(shown));
 	if (nearest != NULL)
-		return cli_misuse(cli, "no command \"" PN_STR_FMT "\"; is it \"%s\"?", PN_STR_ARG(shown), nearest);
+		return cli_misuse(
+		    cli, "no command \"" PN_STR_FMT "\"; is it \"%s\"?", PN_STR_ARG(shown), nearest);
 	return cli_misuse(cli, "no command \"" PN_STR_FMT "\"", PN_STR_ARG(shown));
 }
 
 static int
 run(struct cli *cli)
 {
-	struct pn_str name;
-
-	if (cli->args.n == 0 && !cli->help)
-		return cli_misuse(cli, "which command?");
-	name = cli->args.n == 0 ? PN_STR("help") : cli->args.v[0];
-	cli->args = (struct pn_strs){ cli->args.v + (cli->args.n > 0), cli->args.n - (cli->args.n > 0) };
-	cli->command = command_find(name);
+	if (cli->args.n == 0) {
+		if (!cli->help)
+			return cli_misuse(cli, "which command?");
+		cli->command = command_find(PN_STR("help"));
+		return cmd_help(cli);
+	}
+	cli->command = command_find(cli->args.v[0]);
 	if (cli->command == NULL)
-		return unknown(cli, name);
-	if (cli->help && cli->command->run != cmd_help) {
+		return unknown(cli, cli->args.v[0]);
+	cli->args = (struct pn_strs){ cli->args.v + 1, cli->args.n - 1 };
+	if (cli->help) {
 		command_help(cli->command);
 		return EX_OK;
 	}

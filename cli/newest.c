@@ -36,7 +36,7 @@ cut(struct newest *newest)
 	qsort(newest->v, newest->n, sizeof(*newest->v), newest_first);
 	newest_init(newest, old.most, old.copy);
 	newest->v = pn_arena_grow(newest->arena, NULL, 0, &newest->cap, old.cap, sizeof(*newest->v));
-	for (; newest->n < old.most; newest->n++) {
+	for (; newest->n < old.most && newest->n < old.n; newest->n++) {
 		struct newest_row *row = &newest->v[newest->n];
 
 		*row = old.v[newest->n];
@@ -51,7 +51,7 @@ newest_add(struct newest *newest, uint64_t order, struct pn_str tie, const void 
 {
 	size_t held = newest->most < HELD_AT_LEAST ? HELD_AT_LEAST : newest->most;
 
-	if (newest->most > 0 && newest->n >= 2 * held)
+	if (newest->most > 0 && newest->n / 2 >= held)
 		cut(newest);
 	newest->v = pn_arena_grow(newest->arena, newest->v, newest->n, &newest->cap, newest->n + 1,
 	    sizeof(*newest->v));

@@ -22,7 +22,8 @@ struct newest {
 	void *(*copy)(struct pn_arena *arena, const void *value);
 };
 
-void newest_init(struct newest *newest, size_t most, void *(*copy)(struct pn_arena *arena, const void *value));
+void
+newest_init(struct newest *newest, size_t most, void *(*copy)(struct pn_arena *arena, const void *value));
 void newest_done(struct newest *newest);
 void newest_add(struct newest *newest, uint64_t order, struct pn_str tie, const void *value);
 /* Sorts and cuts: then v[0] to v[n - 1] are the answer. */

@@ -3,7 +3,7 @@
 
 #include <stdarg.h>
 
-/* -- saying what is wrong ------------------------------------------------------- */
+/* -- saying what is wrong ------------------------------------------------------------- */
 
 int
 cli_misuse(const struct cli *cli, const char *format, ...)
@@ -16,7 +16,8 @@ cli_misuse(const struct cli *cli, const char *format, ...)
 	(void)vfprintf(stderr, format, args);
 	va_end(args);
 	if (command == NULL)
-		(void)fputs("\nusage: postern [-c FILE] COMMAND ...; postern help lists the commands\n", stderr);
+		(void)fputs(
+		    "\nusage: postern [-c FILE] COMMAND ...; postern help lists the commands\n", stderr);
 	else
 		(void)fprintf(stderr, "\nusage: postern %s %s\n", command->name, command->synopsis);
 	return EX_USAGE;
@@ -53,7 +54,7 @@ cli_fail(enum pn_status st, const char *format, ...)
 	return cli_exit_code(st);
 }
 
-/* -- taking options ---------------------------------------------------------------- */
+/* -- taking options ------------------------------------------------------------------- */
 
 /* Walks over arguments of our own process: they end in NUL. */
 struct walk {
@@ -121,7 +122,8 @@ take_option(const struct cli *cli, struct walk *w, const struct option_row *row)
 	else if (row->list != NULL)
 		pn_strs_add(row->list, value);
 	else if (!pn_str_to_u64(value, UINT64_MAX, row->number))
-		return cli_misuse(cli, "%s takes a number, not \"" PN_STR_FMT "\"", row->name, PN_STR_ARG(value));
+		return cli_misuse(
+		    cli, "%s takes a number, not \"" PN_STR_FMT "\"", row->name, PN_STR_ARG(value));
 	return EX_OK;
 }
 

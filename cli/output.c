@@ -7,14 +7,15 @@
 #include "postern/clock.h"
 #include "postern/unicode.h"
 
-/* -- text -------------------------------------------------------------------------------- */
+/* -- text ----------------------------------------------------------------------------- */
 
 static bool
 is_shown(struct pn_str s, size_t n, uint32_t character)
 {
 	bool broken = character == PN_NO_CHARACTER && n == 1;
 	/* what turns the order of a line around could show another address */
-	bool turns = (character >= 0x202a && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
+	bool turns =
+	    (character >= 0x202a && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
 
 	return s.n > 0 && !broken && !turns && character >= 0x20 && !(character >= 0x7f && character < 0xa0);
 }
@@ -59,7 +60,7 @@ time_shown(int64_t seconds, struct pn_arena *arena)
 	return pn_arena_dup(arena, pn_str_n(text, strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts)));
 }
 
-/* -- JSON ----------------------------------------------------------------------------------- */
+/* -- JSON ----------------------------------------------------------------------------- */
 
 json_t *
 json_text(struct pn_str text)
@@ -125,7 +126,7 @@ json_print(json_t *value)
 	json_decref(value);
 }
 
-/* -- tables ----------------------------------------------------------------------------------- */
+/* -- tables --------------------------------------------------------------------------- */
 
 enum { ROWS_MEASURED = 500, WIDTH_MAX = 60, SMALL_ARENA = 1 << 20 };
 
@@ -286,7 +287,7 @@ rows_end(struct rows *rows)
 	pn_arena_free(rows->arena);
 }
 
-/* -- progress ------------------------------------------------------------------------------------ */
+/* -- progress ------------------------------------------------------------------------- */
 
 enum { FIRST_AFTER_US = 1000000, AGAIN_AFTER_US = 500000, ASK_CLOCK_EVERY = 256 };
 
@@ -305,10 +306,11 @@ progress(struct cli *cli, const char *what, uint64_t n)
 	if (!terminal && !cli->verbose)
 		return;
 	if (n > 0)
-		(void)fprintf(stderr, "%spostern: %llu %s%s", terminal ? "\r" : "", (unsigned long long)n, what,
-		    terminal ? "\033[K" : "\n");
+		(void)fprintf(stderr, "%spostern: %llu %s%s", terminal ? "\r" : "", (unsigned long long)n,
+		    what, terminal ? "\033[K" : "\n");
 	else
-		(void)fprintf(stderr, "%spostern: %s%s", terminal ? "\r" : "", what, terminal ? "\033[K" : "\n");
+		(void)fprintf(
+		    stderr, "%spostern: %s%s", terminal ? "\r" : "", what, terminal ? "\033[K" : "\n");
 	cli->shown_us = now;
 	cli->shown = terminal;
 }

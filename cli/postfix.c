@@ -8,7 +8,7 @@
 
 enum { LINES_MAX = 20000, FIELDS_BEFORE_COMMAND = 7, LIST_FILE_MAX = 1 << 20, NESTED_MAX = 4 };
 
-/* -- reading --------------------------------------------------------------------------------------- */
+/* -- reading -------------------------------------------------------------------------- */
 
 static enum pn_status
 ask(struct postfix *pf, const char *option, struct pn_str *out, struct pn_error *err)
@@ -107,7 +107,7 @@ postfix_read(struct postfix *pf, struct cli *cli, const char *config, struct pn_
 	return PN_OK;
 }
 
-/* -- asking ------------------------------------------------------------------------------------------- */
+/* -- asking --------------------------------------------------------------------------- */
 
 static const struct postfix_setting *
 find(const struct postfix_settings *settings, struct pn_str name)
@@ -133,10 +133,11 @@ postfix_is_set(const struct postfix *pf, const char *name)
 }
 
 struct pn_str
-postfix_service_get(const struct postfix *pf, const struct postfix_service *service, const char *name, bool *own)
+postfix_service_get(
+    const struct postfix *pf, const struct postfix_service *service, const char *name, bool *own)
 {
-	struct pn_str key = pn_arena_printf(pf->cli->arena, PN_STR_FMT "/" PN_STR_FMT "/%s", PN_STR_ARG(service->name),
-	    PN_STR_ARG(service->type), name);
+	struct pn_str key = pn_arena_printf(pf->cli->arena, PN_STR_FMT "/" PN_STR_FMT "/%s",
+	    PN_STR_ARG(service->name), PN_STR_ARG(service->type), name);
 	const struct postfix_setting *found = find(&pf->own, key);
 
 	if (own != NULL)
@@ -153,7 +154,7 @@ postfix_service(const struct postfix *pf, struct pn_str name)
 	return NULL;
 }
 
-/* -- words -------------------------------------------------------------------------------------------- */
+/* -- words ---------------------------------------------------------------------------- */
 
 struct pn_strs
 postfix_words(struct pn_str value, struct pn_arena *arena)
@@ -186,7 +187,7 @@ postfix_unbraced(struct pn_str word)
 	return word;
 }
 
-/* -- tables and lists ----------------------------------------------------------------------------------- */
+/* -- tables and lists ----------------------------------------------------------------- */
 
 /* A relative socket means the queue directory to a daemon and something else to
  * postmap(1); a network service may let us wait. */
@@ -300,7 +301,7 @@ postfix_list_has(const struct postfix *pf, struct pn_str list, struct pn_str dom
 	return list_has(pf, list, domain, 0);
 }
 
-/* -- sockets ------------------------------------------------------------------------------------------------ */
+/* -- sockets -------------------------------------------------------------------------- */
 
 struct pn_str
 postfix_socket_path(const struct postfix *pf, struct pn_str address, bool chroot)

@@ -76,16 +76,16 @@ read_connection(SMFICTX *ctx, struct session *s, const _SOCK_ADDR *address)
 /* -- callbacks ------------------------------------------------------------------------------ */
 
 /* Postfix empties the macro lists of every stage as soon as one is set: all
- * stages are set, those of headers to nothing (it would send them with each). */
+ * stages are set, to what is used.  Where nothing is, it sends no packet. */
 static bool
 ask_macros(SMFICTX *ctx)
 {
 	static const struct { int stage; const char *macros; } lists[] = {
-		{ SMFIM_CONNECT, "j {daemon_name}" },
+		{ SMFIM_CONNECT, "{daemon_name}" },
 		{ SMFIM_HELO, "" },
-		{ SMFIM_ENVFROM, "i {auth_authen} {auth_type} {mail_addr} {mail_mailer}" },
-		{ SMFIM_ENVRCPT, "i {rcpt_addr}" },
-		{ SMFIM_DATA, "i" },
+		{ SMFIM_ENVFROM, "{auth_authen} {mail_mailer}" },
+		{ SMFIM_ENVRCPT, "" },
+		{ SMFIM_DATA, "" },
 		{ SMFIM_EOH, "" },
 		{ SMFIM_EOM, "i" },
 	};

@@ -33,6 +33,7 @@ count_verdict(const struct pn_verdict *verdict)
 
 struct flush {
 	struct pn_counter rows[COUNT_LAST + ACTIONS * RULES];
+	atomic_ulong *from[COUNT_LAST + ACTIONS * RULES];
 	char texts[COUNT_LAST + ACTIONS * RULES][NAME_SIZE];
 	size_t n;
 };
@@ -47,6 +48,7 @@ add(struct flush *f, atomic_ulong *from, const char *prefix, const char *name)
 		return;
 	n = snprintf(f->texts[f->n], NAME_SIZE, "%s%s", prefix, name);
 	f->rows[f->n] = (struct pn_counter){ pn_str_n(f->texts[f->n], (size_t)n), value };
+	f->from[f->n] = from;
 	f->n++;
 }
 
@@ -54,6 +56,7 @@ enum pn_status
 counters_flush(struct pn_store *store, struct pn_error *err)
 {
 	struct flush f = { .n = 0 };
+	enum pn_status st = PN_OK;
 
 	for (size_t i = 0; i < COUNT_LAST; i++)
 		add(&f, &counts[i], "", names[i]);
@@ -64,5 +67,9 @@ counters_flush(struct pn_store *store, struct pn_error *err)
 			(void)snprintf(prefix, sizeof(prefix), "verdict_%s_", pn_action_name((enum pn_action)a));
 			add(&f, &verdicts[a][r], prefix, pn_rule_name((enum pn_rule)r));
 		}
-	return f.n == 0 ? PN_OK : pn_counters_add(store, f.rows, f.n, err);
+	if (f.n > 0)
+		st = pn_counters_add(store, f.rows, f.n, err);
+	for (size_t i = 0; i < f.n && st != PN_OK; i++)
+		atomic_fetch_add(f.from[i], f.rows[i].value);	/* the next time, then */
+	return st;
 }

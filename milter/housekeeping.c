@@ -2,6 +2,9 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "counters.h"
@@ -74,18 +77,68 @@ tidy(struct pn_store *store, struct pn_error *err)
 	return st == PN_OK ? pn_store_sync(store, err) : st;
 }
 
+/* The state's file as it was at the start. */
+struct place {
+	char *folder;
+	struct stat file;
+};
+
+static bool
+look(const char *folder, struct stat *out)
+{
+	char *path = NULL;
+	bool there;
+
+	if (asprintf(&path, "%s/state/data.mdb", folder) < 0)
+		pn_out_of_memory();
+	there = stat(path, out) == 0;
+	free(path);
+	return there;
+}
+
+/* What is open goes on working, but no other program sees it, nor this one after a restart. */
+static void
+report_removal(struct place *place)
+{
+	struct stat now;
+
+	if (place->folder == NULL || (look(place->folder, &now) && now.st_ino == place->file.st_ino
+	    && now.st_dev == place->file.st_dev))
+		return;
+	pn_log(PN_LOG_ERROR, "the state directory %s was removed or replaced: restart this program", place->folder);
+	free(place->folder);
+	place->folder = NULL;
+}
+
 static void *
 keep_house(void *ignored)
 {
+	struct place *place = ignored;
 	bool in_trouble = false;
 
 	for (;;) {
 		struct pn_error err = { "" };
 
 		(void)sleep(1);
+		report_removal(place);
 		report(tidy(state_store(), &err), &err, &in_trouble);
 	}
 	return ignored;
+}
+
+/* Lives as long as the process. */
+static struct place *
+remember_place(void)
+{
+	struct place *place = calloc(1, sizeof(*place));
+	struct snapshot *snapshot = snapshot_take();
+	struct pn_str folder = snapshot_gate(snapshot)->config->state_directory;
+
+	if (place == NULL || asprintf(&place->folder, PN_STR_FMT, PN_STR_ARG(folder)) < 0)
+		pn_out_of_memory();
+	snapshot_release(snapshot);
+	(void)look(place->folder, &place->file);
+	return place;
 }
 
 bool
@@ -96,7 +149,7 @@ housekeeping_start(void)
 	if (pthread_create(&thread, NULL, wait_for_reload, NULL) != 0)
 		return false;
 	(void)pthread_detach(thread);
-	if (pthread_create(&thread, NULL, keep_house, NULL) != 0)
+	if (pthread_create(&thread, NULL, keep_house, remember_place()) != 0)
 		return false;
 	(void)pthread_detach(thread);
 	return true;

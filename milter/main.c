@@ -141,7 +141,8 @@ main(int argc, char **argv)
 	}
 	pn_log(PN_LOG_INFO, "started, version %s", PN_VERSION);
 	pn_notify("READY=1");
-	if (smfi_main() != MI_SUCCESS)
+	/* it also fails when it is told to stop before it waits for its first connection */
+	if (smfi_main() != MI_SUCCESS && !poke_stop_asked())
 		code = EX_OSERR;
 	pn_notify("STOPPING=1");
 	wait_for_callbacks();

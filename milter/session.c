@@ -128,7 +128,7 @@ classify(struct session *s, struct pn_str raw, struct pn_rcpt *who, struct pn_er
 	}
 	if (s->mail.smtp && is_other_kind(s, who))
 		return RCPT_LATER;
-	if (who->answer == PN_RCPT_OURS && s->ours >= gate->config->recipient_limit)
+	if (who->answer == PN_RCPT_OURS && s->mail.smtp && s->ours >= gate->config->recipient_limit)
 		return RCPT_TOO_MANY;
 	return RCPT_ACCEPTED;
 }
@@ -140,6 +140,8 @@ session_rcpt(struct session *s, char **argv, struct pn_error *err)
 	struct pn_envelope_rcpt rcpt = { .raw = pn_arena_dup(s->arena, pn_recipient_bare(pn_str_c(argv[0]))) };
 	enum session_rcpt answer = classify(s, rcpt.raw, &rcpt.who, err);
 
+	if (answer == RCPT_REFUSED && !snapshot_is_current(s->snapshot))
+		answer = RCPT_TROUBLE;
 	if (answer == RCPT_TROUBLE && !s->mail.smtp) {
 		/* nor deferred: it goes on as it is, to the transport that waits */
 		rcpt.who = (struct pn_rcpt){ .kind = PN_RCPT_FOREIGN, .answer = PN_RCPT_PASS };
@@ -211,6 +213,23 @@ session_body(struct session *s, struct pn_str chunk)
 		pn_mime_body(s->mime, chunk);
 }
 
+/* Refused by a configuration that is no longer: the next attempt gets the answer of one. */
+static void
+ask_again(const struct session *s, struct pn_gate_result *result)
+{
+	if (result->closing.action != PN_ACTION_REFUSE || snapshot_is_current(s->snapshot))
+		return;
+	for (size_t i = 0; i < result->part_count; i++) {
+		struct pn_gate_part *part = &result->parts[i];
+
+		if (part->verdict.action != PN_ACTION_REFUSE)
+			continue;
+		part->verdict = pn_verdict_trouble(part->gateway, PN_STR("the configuration has changed meanwhile"));
+		result->closing.action = part->verdict.action;
+		result->closing.reply = part->verdict.reply;
+	}
+}
+
 void
 session_decide(struct session *s, struct pn_gate_result *result)
 {
@@ -218,4 +237,5 @@ session_decide(struct session *s, struct pn_gate_result *result)
 	if (s->mime != NULL)
 		pn_mime_end(s->mime, s->arena, &s->mail.mime);
 	pn_gate_decide(snapshot_gate(s->snapshot), &s->mail, s->arena, result);
+	ask_again(s, result);
 }

@@ -15,6 +15,7 @@ struct snapshot {
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct snapshot *current;
+static bool settling;		/* the directory is changing under the current one */
 static struct pn_store *store;
 static const char *config_path;
 
@@ -56,6 +57,25 @@ snapshot_release(struct snapshot *snapshot)
 		pn_config_free(snapshot->config);
 		free(snapshot);
 	}
+}
+
+bool
+snapshot_is_current(const struct snapshot *snapshot)
+{
+	bool is_current;
+
+	(void)pthread_mutex_lock(&current_lock);
+	is_current = snapshot == current && !settling;
+	(void)pthread_mutex_unlock(&current_lock);
+	return is_current;
+}
+
+static void
+set_settling(bool value)
+{
+	(void)pthread_mutex_lock(&current_lock);
+	settling = value;
+	(void)pthread_mutex_unlock(&current_lock);
 }
 
 static void
@@ -148,12 +168,15 @@ state_reload(void)
 		pn_log(PN_LOG_ERROR, "configuration %s is not used: the one before stays", config_path);
 		return;
 	}
+	set_settling(true);
 	if (apply(config) != PN_OK) {
+		set_settling(false);
 		pn_config_free(config);
 		return;
 	}
 	pn_log_set_level(config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
 	make_current(config);
+	set_settling(false);
 }
 
 void

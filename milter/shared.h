@@ -25,6 +25,10 @@ struct snapshot *snapshot_take(void);
 void snapshot_release(struct snapshot *snapshot);	/* NULL is fine */
 const struct pn_gate *snapshot_gate(const struct snapshot *snapshot);
 
+/* False once a reload has begun: the directory may be that of another
+ * configuration, so what is not found in it may be there all the same. */
+bool snapshot_is_current(const struct snapshot *snapshot);
+
 struct pn_store *state_store(void);
 
 #endif

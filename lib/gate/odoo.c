@@ -33,11 +33,10 @@ duplicate(struct pn_odoo *odoo, struct pn_str message_id)
 {
 	struct odoo_facts *facts = odoo->ctx;
 	struct pn_strs one = { &message_id, 1 };
-	struct pn_arena *arena = pn_arena_new(64 * 1024);
 	struct pn_thread thread;
 	enum pn_known known = PN_UNKNOWN;
 
-	switch (pn_thread_newest(facts->store, facts->gateway, one, arena, &thread, &facts->err)) {
+	switch (pn_thread_newest(facts->store, facts->gateway, one, facts->arena, &thread, &facts->err)) {
 	case PN_OK:
 		known = thread.origin == PN_THREAD_SYNCED ? PN_YES : PN_UNKNOWN;
 		break;
@@ -49,7 +48,6 @@ duplicate(struct pn_odoo *odoo, struct pn_str message_id)
 	case PN_LIMIT:
 		odoo->trouble = true;
 	}
-	pn_arena_free(arena);
 	return known;
 }
 
@@ -60,6 +58,7 @@ odoo_facts_init(struct odoo_facts *facts, struct pn_store *store, const struct p
 	*facts = (struct odoo_facts){
 		.store = store,
 		.gateway = gateway->name,
+		.arena = directory->arena,
 		.threads_complete = pn_facts_complete(directory, gateway, PN_TABLE_THREADS),
 		.odoo = { .ctx = facts, .newest = newest, .duplicate = duplicate },
 	};

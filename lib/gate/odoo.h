@@ -7,6 +7,7 @@
 struct odoo_facts {
 	struct pn_store *store;
 	struct pn_str gateway;
+	struct pn_arena *arena;
 	bool threads_complete;
 	struct pn_error err;
 	struct pn_odoo odoo;	/* .ctx is this: do not copy */

@@ -58,7 +58,8 @@ check_lease(struct admit *admit, MDB_txn *txn)
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return rc;
 	admit->takes_lease = true;
-	admit->lease = (struct pn_lease_record){ expires, a->now_ms, expires, a->gateway, a->message_id, a->sender };
+	admit->lease = (struct pn_lease_record){ expires, a->now_ms, expires, a->gateway, a->message_id,
+	    a->sender };
 	admit->lease_is_new = rc == MDB_NOTFOUND || !pn_lease_decode(value, &old);
 	if (admit->lease_is_new)
 		return 0;
@@ -202,7 +203,8 @@ check_admission(const struct pn_admission *a, struct pn_error *err)
 	if (a->window_count > WINDOWS_MAX)
 		return pn_fail(err, PN_INVALID, "%zu loop windows for one mail; at most %d", a->window_count,
 		    WINDOWS_MAX);
-	if (a->lease_ms > INT32_MAX || a->window_ms > INT64_MAX / 4 || a->now_ms < 0 || a->now_ms > INT64_MAX / 4)
+	if (a->lease_ms > INT32_MAX || a->window_ms > INT64_MAX / 4 || a->now_ms < 0
+	    || a->now_ms > INT64_MAX / 4)
 		return pn_fail(err, PN_INVALID, "lease, window or time out of bounds");
 	return pn_gateway_check(a->gateway, err);
 }

@@ -78,7 +78,8 @@ sort_rows(struct apply *apply, const struct pn_alias_row *rows, struct pn_error 
 	qsort(apply->rows, apply->n, sizeof(*apply->rows), compare_rows);
 	for (size_t i = 1; i < apply->n; i++)
 		if (compare_rows(&apply->rows[i - 1], &apply->rows[i]) == 0)
-			return pn_fail(err, PN_INVALID, "two aliases \"" PN_STR_FMT "\" in gateway " PN_STR_FMT,
+			return pn_fail(err, PN_INVALID,
+			    "two aliases \"" PN_STR_FMT "\" in gateway " PN_STR_FMT,
 			    PN_STR_ARG(apply->rows[i]->alias.full), PN_STR_ARG(apply->rows[i]->gateway));
 	return PN_OK;
 }
@@ -147,7 +148,8 @@ compare_tables(struct apply *apply, MDB_cursor *cursor)
 		int order = -1;
 
 		if (i < apply->n) {
-			pn_alias_key(&row, apply->source, apply->rows[i]->gateway, apply->rows[i]->alias.full);
+			pn_alias_key(&row, apply->source, apply->rows[i]->gateway,
+			    apply->rows[i]->alias.full);
 			order = pn_str_cmp(key, pn_key_str(&row));
 		}
 		if (order > 0) {

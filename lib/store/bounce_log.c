@@ -74,7 +74,8 @@ each_row(void *ctx, struct pn_str key, struct pn_str value)
 	struct pn_bounce_event event;
 
 	(void)key;
-	if (!pn_bounce_decode(value, &event) || (each->gateway.n > 0 && !pn_str_eq(each->gateway, event.gateway)))
+	if (!pn_bounce_decode(value, &event) || (each->gateway.n > 0 && !pn_str_eq(each->gateway,
+	    event.gateway)))
 		return true;
 	return each->each(each->ctx, &event);
 }
@@ -86,5 +87,6 @@ pn_bounce_each(struct pn_store *store, struct pn_str gateway,
 	struct each walk = { gateway, each, ctx };
 	struct pn_env *env = &store->state;
 
-	return pn_env_status(env, pn_env_walk(env, env->dbi[S_BOUNCES], PN_STR_EMPTY, true, each_row, &walk), err);
+	return pn_env_status(env, pn_env_walk(env, env->dbi[S_BOUNCES], PN_STR_EMPTY, true, each_row, &walk),
+	    err);
 }

@@ -75,5 +75,6 @@ pn_counters_each(struct pn_store *store, bool (*each)(void *ctx, const struct pn
 	struct each walk = { each, ctx };
 	struct pn_env *env = &store->state;
 
-	return pn_env_status(env, pn_env_walk(env, env->dbi[S_COUNTERS], PN_STR_EMPTY, false, each_row, &walk), err);
+	return pn_env_status(env, pn_env_walk(env, env->dbi[S_COUNTERS], PN_STR_EMPTY, false, each_row,
+	    &walk), err);
 }

@@ -221,7 +221,8 @@ pn_env_open(struct pn_env *env, const struct pn_env_options *options, struct pn_
 	if (st == PN_OK) {
 		rc = open_all(env, options, &parent);
 		if (rc == MDB_NOTFOUND || (rc == ENOENT && options->read_only))
-			st = pn_fail(err, PN_TEMPFAIL, "%s: no state yet; it is made when postern-milter starts",
+			st = pn_fail(err, PN_TEMPFAIL,
+			    "%s: no state yet; it is made when postern-milter starts",
 			    env->path);
 		else
 			st = pn_env_status(env, rc, err);
@@ -345,7 +346,9 @@ pn_env_read(struct pn_env *env, pn_txn_fn *fn, void *ctx)
 bool
 pn_env_is_full(int rc)
 {
-	return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG;
+	/* EIO: so LMDB calls a write that the disk took only the first part of. */
+	return rc == MDB_MAP_FULL || rc == MDB_TXN_FULL || rc == ENOSPC || rc == EDQUOT || rc == EFBIG
+	    || rc == EIO;
 }
 
 /* The list is table 0 of LMDB's own: each row starts with the number of pages in it. */
@@ -429,8 +432,9 @@ fail_full(struct pn_env *env, int rc, struct pn_error *err)
 	if (rc == MDB_MAP_FULL || rc == MDB_TXN_FULL)
 		return pn_fail(err, PN_TEMPFAIL, "%s/data.mdb is full (%llu KiB of a map of %llu KiB): %s",
 		    env->path, kib, (unsigned long long)(pages.map * pages.size / 1024), env->full_remedy);
-	return pn_fail(err, PN_TEMPFAIL, "%s/data.mdb (%llu KiB) cannot grow: %s; make room on its file system",
-	    env->path, kib, strerror(rc));
+	return pn_fail(err, PN_TEMPFAIL,
+	    "%s/data.mdb (%llu KiB) cannot grow: %s; make room on its file system%s",
+	    env->path, kib, strerror(rc), rc == EIO ? ", or if there is enough, look for disk errors" : "");
 }
 
 enum pn_status
@@ -444,7 +448,8 @@ pn_env_status(struct pn_env *env, int rc, struct pn_error *err)
 	case EACCES:
 	case EPERM:
 		return pn_fail(err, PN_TEMPFAIL,
-		    "%s: %s; run this as root or as a member of the group that owns it", env->path, strerror(rc));
+		    "%s: %s; run this as root or as a member of the group that owns it", env->path,
+		    strerror(rc));
 	case EROFS:
 		return pn_fail(err, PN_TEMPFAIL, "%s: opened for reading only", env->path);
 	case MDB_VERSION_MISMATCH:
@@ -453,7 +458,8 @@ pn_env_status(struct pn_env *env, int rc, struct pn_error *err)
 		    env->path);
 	case MDB_INVALID:
 		return pn_fail(err, PN_TEMPFAIL,
-		    "%s/data.mdb is not Postern's: stop all programs, move it away and start them again", env->path);
+		    "%s/data.mdb is not Postern's: stop all programs, move it away and start them again",
+		    env->path);
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_PANIC:
@@ -461,7 +467,8 @@ pn_env_status(struct pn_env *env, int rc, struct pn_error *err)
 		    "%s/data.mdb is damaged (%s): stop all programs, move it away and start them again",
 		    env->path, mdb_strerror(rc));
 	case MDB_READERS_FULL:
-		return pn_fail(err, PN_TEMPFAIL, "%s: more than %d transactions at once", env->path, MAX_READERS);
+		return pn_fail(err, PN_TEMPFAIL, "%s: more than %d transactions at once", env->path,
+		    MAX_READERS);
 	default:
 		return pn_fail(err, PN_TEMPFAIL, "%s: %s", env->path, mdb_strerror(rc));
 	}

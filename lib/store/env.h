@@ -35,7 +35,7 @@ struct pn_env_options {
 	uint64_t map_size;		/* bytes */
 	unsigned flags;			/* of mdb_env_open, beyond MDB_NOTLS */
 	bool read_only;
-	char kind;			/* first letter of what the environment is for; in its schema record */
+	char kind;			/* letter in the schema record: which environment */
 	const char *const *tables;	/* table 0 holds the schema record */
 	size_t table_count;
 	const char *full_remedy;

@@ -79,7 +79,8 @@ walk_tables(MDB_env *mdb, MDB_txn *txn, const struct pn_env_options *options)
 	    || !walk_table(txn, dbi, true, &pages))
 		return false;
 	for (size_t i = 0; i < options->table_count; i++)
-		if (mdb_dbi_open(txn, options->tables[i], 0, &dbi) != 0 || !walk_table(txn, dbi, true, &pages))
+		if (mdb_dbi_open(txn, options->tables[i], 0, &dbi) != 0 || !walk_table(txn, dbi, true,
+		    &pages))
 			return false;
 	return pn_env_count_free(txn, &unused) == 0 && mdb_env_info(mdb, &info) == 0
 	    && pages + unused <= (uint64_t)info.me_last_pgno + 1;

@@ -82,7 +82,8 @@ compare_note(MDB_txn *txn, const struct remember *r, struct pn_domain_note *befo
 	*same = false;
 	if (rc == MDB_NOTFOUND || (rc == 0 && !pn_domain_note_decode(value, before)))
 		return 0;
-	*same = rc == 0 && pn_str_eq(before->bounce, r->now.bounce) && pn_str_eq(before->catchall, r->now.catchall);
+	*same = rc == 0 && pn_str_eq(before->bounce, r->now.bounce) && pn_str_eq(before->catchall,
+	    r->now.catchall);
 	return rc;
 }
 
@@ -147,7 +148,8 @@ check_remember(const struct remember *r, struct pn_error *err)
 	if (st != PN_OK)
 		return st;
 	if (r->key.bad || r->now.bounce.n > PN_TEXT_MAX / 2 || r->now.catchall.n > PN_TEXT_MAX / 2)
-		return pn_fail(err, PN_INVALID, "gateway " PN_STR_FMT ": a domain or its addresses are too long",
+		return pn_fail(err, PN_INVALID,
+		    "gateway " PN_STR_FMT ": a domain or its addresses are too long",
 		    PN_STR_ARG(r->gateway));
 	return PN_OK;
 }

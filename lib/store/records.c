@@ -1,7 +1,8 @@
 /* Records of `state` that expire: filed in the index by time, bounded in number. */
 #include "internal.h"
 
-enum { LEASE_LIMIT = 1000000, EVICT_STEPS = 8, SWEEP_STEP = 500, INDEX_KEY = 1 + PN_U64_BYTES + PN_HASH_BYTES };
+enum { LEASE_LIMIT = 1000000, EVICT_STEPS = 8, SWEEP_STEP = 500,
+    INDEX_KEY = 1 + PN_U64_BYTES + PN_HASH_BYTES };
 
 /* Every record has `filed` there: behind its version. */
 enum { FILED_AT = 1 };
@@ -80,7 +81,8 @@ index_key(struct pn_key *key, enum pn_kind kind, int64_t filed, const struct pn_
 }
 
 static int
-file_record(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash, int64_t filed)
+file_record(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
+    int64_t filed)
 {
 	struct pn_key key;
 

@@ -27,7 +27,8 @@ is_alias(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_
 }
 
 int
-pn_retire_end(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_str address, bool *changed)
+pn_retire_end(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_str address,
+    bool *changed)
 {
 	MDB_dbi table = store->directory.dbi[D_RETIRED];
 	struct pn_str value;
@@ -117,7 +118,8 @@ put_txn(MDB_txn *txn, void *ctx)
 static bool
 is_address(struct pn_str s)
 {
-	return s.n <= PN_TEXT_MAX / 2 && pn_str_find(s, '@') != PN_STR_NONE && pn_str_find(s, '\0') == PN_STR_NONE;
+	return s.n <= PN_TEXT_MAX / 2 && pn_str_find(s, '@') != PN_STR_NONE && pn_str_find(s,
+	    '\0') == PN_STR_NONE;
 }
 
 enum pn_status
@@ -231,5 +233,6 @@ pn_directory_each_retired(struct pn_store *store, bool (*each)(void *ctx, const 
 	struct each walk = { each, ctx };
 	struct pn_env *env = &store->directory;
 
-	return pn_env_status(env, pn_env_walk(env, env->dbi[D_RETIRED], PN_STR_EMPTY, false, each_row, &walk), err);
+	return pn_env_status(env, pn_env_walk(env, env->dbi[D_RETIRED], PN_STR_EMPTY, false, each_row, &walk),
+	    err);
 }

@@ -23,7 +23,8 @@ merge(struct pn_thread *known, const struct pn_thread *seen, int64_t now)
 	bool better = rank(seen->origin) > rank(known->origin);
 	bool fills = known->res_id == 0 && seen->res_id != 0;
 
-	if (seen->origin == PN_THREAD_SYNCED || fills || (better && (known->res_id == 0 || seen->res_id != 0))) {
+	if (seen->origin == PN_THREAD_SYNCED || fills || (better && (known->res_id == 0
+	    || seen->res_id != 0))) {
 		known->model = seen->model;
 		known->res_id = seen->res_id;
 	}
@@ -118,7 +119,8 @@ pn_thread_learn(struct pn_store *store, struct pn_str gateway, const struct pn_t
 	enum pn_status st = pn_gateway_check(gateway, err);
 
 	for (size_t i = 0; i < n && st == PN_OK; i += LEARN_STEP) {
-		struct learn learn = { store, gateway, threads + i, n - i < LEARN_STEP ? n - i : LEARN_STEP, now };
+		struct learn learn = { store, gateway, threads + i, n - i < LEARN_STEP ? n - i : LEARN_STEP,
+		    now };
 
 		st = pn_state_write(store, now, learn_txn, &learn, err);
 	}
@@ -191,7 +193,8 @@ each_row(void *ctx, struct pn_str key, struct pn_str value)
 	struct pn_thread_record record;
 
 	(void)key;
-	if (!pn_thread_decode(value, &record) || (each->gateway.n > 0 && !pn_str_eq(each->gateway, record.gateway)))
+	if (!pn_thread_decode(value, &record) || (each->gateway.n > 0 && !pn_str_eq(each->gateway,
+	    record.gateway)))
 		return true;
 	return each->each(each->ctx, record.gateway, &record.thread);
 }
@@ -204,5 +207,6 @@ pn_thread_each(struct pn_store *store, struct pn_str gateway,
 	struct each walk = { gateway, each, ctx };
 	struct pn_env *env = &store->state;
 
-	return pn_env_status(env, pn_env_walk(env, env->dbi[S_THREADS], PN_STR_EMPTY, false, each_row, &walk), err);
+	return pn_env_status(env, pn_env_walk(env, env->dbi[S_THREADS], PN_STR_EMPTY, false, each_row, &walk),
+	    err);
 }

@@ -34,7 +34,8 @@ pn_window_each(struct pn_store *store, bool (*each)(void *ctx, const struct pn_w
 	struct each walk = { each, ctx };
 	struct pn_env *env = &store->state;
 
-	return pn_env_status(env, pn_env_walk(env, env->dbi[S_WINDOWS], PN_STR_EMPTY, false, each_row, &walk), err);
+	return pn_env_status(env, pn_env_walk(env, env->dbi[S_WINDOWS], PN_STR_EMPTY, false, each_row, &walk),
+	    err);
 }
 
 /* -- clearing: found by reading, removed in small transactions -- */
@@ -61,7 +62,8 @@ remove_txn(MDB_txn *txn, void *ctx)
 	int rc = 0;
 
 	for (size_t i = 0; i < clear->n && rc == 0; i++)
-		rc = pn_record_remove(clear->store, txn, PN_KIND_WINDOW, &clear->found[i].hash, clear->found[i].filed);
+		rc = pn_record_remove(clear->store, txn, PN_KIND_WINDOW, &clear->found[i].hash,
+		    clear->found[i].filed);
 	return rc;
 }
 

@@ -35,7 +35,8 @@ make_rows(struct pn_arena *arena, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct pn_str local = pn_arena_printf(arena, "user%zu", i);
 
-		rows[i] = (struct pn_alias_row){ gateway, { .id = i + 1, .local = local, .model = PN_STR("crm.lead"),
+		rows[i] = (struct pn_alias_row){ gateway, { .id = i + 1, .local = local,
+		    .model = PN_STR("crm.lead"),
 		    .full = pn_arena_printf(arena, "user%zu@example.org", i), .parent_model = PN_STR("") } };
 	}
 	return rows;
@@ -132,7 +133,8 @@ update_windows(void *ctx)
 		char sender[64];
 		int n = snprintf(sender, sizeof(sender), "u%d@example.org", rand_r(&worker->seed) % SENDERS);
 		struct pn_window_key key = { PN_STR("crm.lead"), PN_STR(""), pn_str_n(sender, (size_t)n) };
-		struct pn_admission a = { .gateway = gateway, .windows = &key, .window_count = 1, .threshold = 20,
+		struct pn_admission a = { .gateway = gateway, .windows = &key, .window_count = 1,
+		    .threshold = 20,
 			.window_ms = 7200000, .now_ms = pn_clock_now_ms() };
 		enum pn_admitted out;
 		size_t which;
@@ -170,13 +172,17 @@ bench_mails(struct pn_store *store)
 		char id[64], sender[64];
 		struct pn_window_key key = { PN_STR("crm.lead"), PN_STR(""), PN_STR("") };
 		struct pn_thread thread = { .model = PN_STR("crm.lead"), .origin = PN_THREAD_INBOUND };
-		struct pn_admission a = { .gateway = gateway, .windows = &key, .window_count = 1, .threshold = 20,
-			.window_ms = 7200000, .now_ms = pn_clock_now_ms(), .lease_ms = 60000, .learn = &thread };
+		struct pn_admission a = { .gateway = gateway, .windows = &key, .window_count = 1,
+		    .threshold = 20,
+			.window_ms = 7200000, .now_ms = pn_clock_now_ms(), .lease_ms = 60000,
+			    .learn = &thread };
 		enum pn_admitted out;
 		size_t which;
 
-		thread.message_id = a.message_id = pn_str_n(id, (size_t)snprintf(id, sizeof(id), "<%d@x.org>", i));
-		key.sender = pn_str_n(sender, (size_t)snprintf(sender, sizeof(sender), "m%d@x.org", i % SENDERS));
+		thread.message_id = a.message_id = pn_str_n(id, (size_t)snprintf(id, sizeof(id), "<%d@x.org>",
+		    i));
+		key.sender = pn_str_n(sender, (size_t)snprintf(sender, sizeof(sender), "m%d@x.org",
+		    i % SENDERS));
 		must(pn_store_admit(store, &a, &out, &which, &err), &err);
 	}
 	print_rate("admit_lease_window_thread", UPDATES, pn_clock_mono_us() - start, "mails/s");

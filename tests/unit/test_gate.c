@@ -490,7 +490,7 @@ some_are_never_counted(void **state)
 	expect(w, "allowed", "accept", "alias");
 	/* a refused mail is not counted, nor is one that comes again */
 	for (int i = 0; i < 30; i++)
-		gate_deliver(w, "nobody@done.test sales@done.test", FROM "To: nobody@done.test\r\n" ID BODY);
+		gate_deliver(w, "nobody@done.test", FROM "To: nobody@done.test\r\n" ID BODY);
 	for (int i = 0; i < 30; i++) {
 		gate_deliver(w, "postmaster@acme.test", "From: kim@people.test\r\nTo: postmaster@acme.test\r\n" BODY);
 		expect(w, "a role", "accept", "");

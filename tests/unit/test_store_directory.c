@@ -25,11 +25,13 @@ row(uint64_t id, const char *local, const char *domain, bool incoming_local)
 }
 
 static struct pn_directory_changes
-apply(struct tool *tool, enum pn_source source, const char *gateway, const struct pn_alias_row *rows, size_t n)
+apply(struct tool *tool, enum pn_source source, const char *gateway, const struct pn_alias_row *rows,
+    size_t n)
 {
 	struct pn_directory_changes changes = { 99, 99, 99 };
 
-	tool_must(tool, pn_directory_apply(tool->store, source, pn_str_c(gateway), rows, n, &changes, &tool->err));
+	tool_must(tool, pn_directory_apply(tool->store, source, pn_str_c(gateway), rows, n, &changes,
+	    &tool->err));
 	return changes;
 }
 
@@ -221,7 +223,8 @@ bad_rows_change_nothing(void **state)
 	cases[7].rows[1].alias.full = PN_STR("b@x.org");
 	cases[7].rows[1].alias.contact = (enum pn_contact)9;
 	for (size_t i = 0; i < PN_COUNT(cases); i++) {
-		enum pn_status st = pn_directory_apply(tool->store, PN_SOURCE_SYNC, pn_str_c(cases[i].gateway),
+		enum pn_status st = pn_directory_apply(tool->store, PN_SOURCE_SYNC,
+		    pn_str_c(cases[i].gateway),
 		    cases[i].rows, cases[i].n, &changes, &tool->err);
 
 		if (st != PN_INVALID)
@@ -262,7 +265,8 @@ a_rename_retires(void **state)
 {
 	struct tool *tool = *state;
 	struct pn_alias_row old[] = { row(1, "sales", "x.org", false), row(0, "noid", "x.org", false),
-		row(3, "jobs", "x.org", false), row(4, "swap", "x.org", false), row(5, "pans", "x.org", false) };
+		row(3, "jobs", "x.org", false), row(4, "swap", "x.org", false), row(5, "pans", "x.org",
+		    false) };
 	struct pn_alias_row new[] = { row(1, "vente", "x.org", false), row(0, "sansid", "x.org", false),
 		row(5, "swap", "x.org", false), row(4, "pans", "x.org", false) };
 	int64_t before = pn_clock_now();
@@ -283,6 +287,21 @@ a_rename_retires(void **state)
 	assert_true(got.since >= before && got.since <= pn_clock_now());
 	assert_str(got.address, "sales@x.org");
 	pn_directory_close(view);
+}
+
+/* What the configuration still lists is in use, whatever Odoo renamed. */
+static void
+a_rename_beside_the_configuration(void **state)
+{
+	struct tool *tool = *state;
+	struct pn_alias_row config = row(0, "sales", "x.org", false), old = row(1, "sales", "x.org", false),
+	    new = row(1, "vente", "x.org", false);
+
+	(void)apply(tool, PN_SOURCE_CONFIG, "", &config, 1);
+	(void)apply(tool, PN_SOURCE_SYNC, "", &old, 1);
+	(void)apply(tool, PN_SOURCE_SYNC, "", &new, 1);
+	assert_str(successor_of(tool, "sales@x.org"), "");
+	assert_int_equal(tool_usage(tool).retired, 0);
 }
 
 static void
@@ -336,7 +355,8 @@ domains_remember_their_addresses(void **state)
 		assert_str(successor_of(tool, "catchall@x.org"), wanted[i].catchall);
 		assert_str(successor_of(tool, "returns@x.org"), wanted[i].returns);
 	}
-	assert_int_equal(pn_directory_remember_domain(tool->store, PN_STR(""), PN_STR("x.org"), PN_STR("b@x.org"),
+	assert_int_equal(pn_directory_remember_domain(tool->store, PN_STR(""), PN_STR("x.org"),
+	    PN_STR("b@x.org"),
 	    PN_STR("c@x.org"), 1, &tool->err), PN_INVALID);
 }
 
@@ -345,7 +365,8 @@ collect_retired(void *ctx, const struct pn_retired *r)
 {
 	char *text = ctx;
 
-	(void)sprintf(text + strlen(text), PN_STR_FMT ":" PN_STR_FMT ">" PN_STR_FMT "@%d ", PN_STR_ARG(r->gateway),
+	(void)sprintf(text + strlen(text), PN_STR_FMT ":" PN_STR_FMT ">" PN_STR_FMT "@%d ",
+	    PN_STR_ARG(r->gateway),
 	    PN_STR_ARG(r->address), PN_STR_ARG(r->successor), (int)r->since);
 	return true;
 }
@@ -380,7 +401,8 @@ the_operator_retires(void **state)
 	tool_must(tool, pn_directory_each_retired(tool->store, collect_retired, text, &tool->err));
 	assert_string_equal(text, "main:old@x.org>new@x.org@5 ");
 	tool_must(tool, pn_retired_remove(tool->store, main_gateway, PN_STR("OLD@x.org"), &tool->err));
-	assert_int_equal(pn_retired_remove(tool->store, main_gateway, PN_STR("old@x.org"), &tool->err), PN_NOT_FOUND);
+	assert_int_equal(pn_retired_remove(tool->store, main_gateway, PN_STR("old@x.org"), &tool->err),
+	    PN_NOT_FOUND);
 	assert_str(successor_of(tool, "old@x.org"), "");
 	assert_int_equal(generation(tool), 3);
 }
@@ -399,7 +421,8 @@ synced_times(void **state)
 	assert_int_equal(pn_directory_synced_at(view, main_gateway, PN_TABLE_ALIASES), 0);
 	assert_int_equal(pn_directory_synced_at(view, PN_STR("other"), PN_TABLE_THREADS), 0);
 	pn_directory_close(view);
-	assert_int_equal(pn_directory_synced(tool->store, PN_STR(""), PN_TABLE_THREADS, 77, &tool->err), PN_INVALID);
+	assert_int_equal(pn_directory_synced(tool->store, PN_STR(""), PN_TABLE_THREADS, 77, &tool->err),
+	    PN_INVALID);
 }
 
 struct walk {
@@ -449,7 +472,8 @@ walks_see_every_row(void **state)
 	walk = (struct walk){ .n = 0 };
 	tool_must(tool, pn_directory_each_alias(tool->store, PN_STR("mai"), walk_alias, &walk, &tool->err));
 	assert_int_equal(walk.n, 0);
-	tool_must(tool, pn_directory_apply(tool->store, PN_SOURCE_CONFIG, PN_STR(""), NULL, 0, NULL, &tool->err));
+	tool_must(tool, pn_directory_apply(tool->store, PN_SOURCE_CONFIG, PN_STR(""), NULL, 0, NULL,
+	    &tool->err));
 	walk = (struct walk){ .ordered = true };
 	tool_must(tool, pn_directory_each_alias(tool->store, main_gateway, walk_alias, &walk, &tool->err));
 	assert_true(walk.ordered);
@@ -490,7 +514,8 @@ reading_only(void **state)
 	tool->options.read_only = true;
 	tool_open(tool);
 	assert_str(model_of(tool, "main", "a@x.org"), "crm.lead");
-	assert_int_equal(pn_directory_apply(tool->store, PN_SOURCE_SYNC, PN_STR(""), NULL, 0, &changes, &tool->err),
+	assert_int_equal(pn_directory_apply(tool->store, PN_SOURCE_SYNC, PN_STR(""), NULL, 0, &changes,
+	    &tool->err),
 	    PN_TEMPFAIL);
 	assert_non_null(strstr(tool->err.text, "reading only"));
 	tool_must(tool, pn_store_sync(tool->store, &tool->err));
@@ -627,6 +652,7 @@ main(void)
 		WITH_STORE(bad_rows_change_nothing),
 		WITH_STORE(views_are_consistent),
 		WITH_STORE(a_rename_retires),
+		WITH_STORE(a_rename_beside_the_configuration),
 		WITH_STORE(renames_form_chains_and_no_circles),
 		WITH_STORE(domains_remember_their_addresses),
 		WITH_STORE(the_operator_retires),

@@ -98,7 +98,8 @@ what_is_known_of_a_thread_improves(void **state)
 		learn(tool, "main", id, cases[i].a.model, cases[i].a.res_id, cases[i].a.origin, NOW);
 		learn(tool, "main", id, cases[i].b.model, cases[i].b.res_id, cases[i].b.origin, NOW + 9);
 		got = newest(tool, "main", id);
-		if (!pn_str_eq(got.model, pn_str_c(cases[i].wanted.model)) || got.res_id != cases[i].wanted.res_id
+		if (!pn_str_eq(got.model, pn_str_c(cases[i].wanted.model))
+		    || got.res_id != cases[i].wanted.res_id
 		    || got.origin != cases[i].wanted.origin || got.sequence != i + 1 || got.seen != NOW + 9)
 			fail_msg("%s: " PN_STR_FMT " %u %d", cases[i].name, PN_STR_ARG(got.model),
 			    (unsigned)got.res_id, got.origin);
@@ -149,7 +150,8 @@ endless_ids_are_not_learned(void **state)
 	memset(id, 'x', sizeof(id));
 	tool_must(tool, pn_thread_learn(tool->store, main_gateway, threads, 2, NOW, &tool->err));
 	assert_int_equal(tool_usage(tool).threads, 0);
-	assert_int_equal(pn_thread_newest(tool->store, main_gateway, ids, tool->arena, &out, &tool->err), PN_NOT_FOUND);
+	assert_int_equal(pn_thread_newest(tool->store, main_gateway, ids, tool->arena, &out, &tool->err),
+	    PN_NOT_FOUND);
 	assert_int_equal(pn_thread_learn(tool->store, PN_STR(""), threads, 1, NOW, &tool->err), PN_INVALID);
 }
 
@@ -244,7 +246,8 @@ mails_without_id_all_count(void **state)
 static void
 twins_wait_for_the_lease(void **state)
 {
-	static const struct { const char *name, *gateway, *id; int64_t at; enum pn_admitted wanted; } steps[] = {
+	static const struct { const char *name, *gateway,
+	    *id; int64_t at; enum pn_admitted wanted; } steps[] = {
 		{ "first", "main", "<1>", 0, PN_ADMITTED },
 		{ "its twin", "main", "<1>", 0, PN_ADMITTED_TWIN },
 		{ "in another gateway", "other", "<1>", 0, PN_ADMITTED },
@@ -372,7 +375,8 @@ outside_text_of_any_length(void **state)
 {
 	static char text[100000];
 	struct tool *tool = *state;
-	struct pn_window_key key = { PN_STR("m"), pn_str_n(text, sizeof(text)), pn_str_n(text, sizeof(text)) };
+	struct pn_window_key key = { PN_STR("m"), pn_str_n(text, sizeof(text)), pn_str_n(text,
+	    sizeof(text)) };
 	struct pn_admission a = admission("", NOW_MS);
 	uint64_t cleared;
 
@@ -554,14 +558,16 @@ the_oldest_give_way(void **state)
 	struct pn_bounce_event event = { .gateway = main_gateway };
 	char id[32];
 
-	reopen_with(tool, &(struct pn_store_options){ .thread_limit = 10, .window_limit = 10, .bounce_limit = 10 });
+	reopen_with(tool, &(struct pn_store_options){ .thread_limit = 10, .window_limit = 10,
+	    .bounce_limit = 10 });
 	for (int i = 0; i < 40; i++) {
 		struct pn_admission a = admission("", NOW_MS + i);
 		struct pn_window_key key = joe;
 
 		(void)snprintf(id, sizeof(id), "<%d>", i);
 		learn(tool, "main", id, "m", 1, PN_THREAD_OUTBOUND, NOW + i);
-		learn(tool, "main", "<0>", "m", 1, PN_THREAD_OUTBOUND, NOW + i);	/* seen again and again */
+		learn(tool, "main", "<0>", "m", 1, PN_THREAD_OUTBOUND,
+		    NOW + i);	/* seen again and again */
 		key.sender = pn_str_c(id);
 		a.windows = &key;
 		(void)admit(tool, &a, NULL);
@@ -575,7 +581,8 @@ the_oldest_give_way(void **state)
 	assert_str(newest(tool, "main", "<39>").message_id, "<39>");
 	assert_str(newest(tool, "main", "<31>").message_id, "<31>");
 	assert_str(newest(tool, "main", "<30>").message_id, "");
-	reopen_with(tool, &(struct pn_store_options){ .thread_limit = 3, .window_limit = 4, .bounce_limit = 5 });
+	reopen_with(tool, &(struct pn_store_options){ .thread_limit = 3, .window_limit = 4,
+	    .bounce_limit = 5 });
 	while (sweep(tool, NOW, 3) == 3)
 		continue;
 	assert_int_equal(tool_usage(tool).threads, 3);
@@ -610,9 +617,11 @@ bounces_newest_first(void **state)
 {
 	struct tool *tool = *state;
 	struct pn_bounce_event events[] = {
-		{ main_gateway, PN_STR("a@x"), PN_STR("<1>"), PN_STR("5.1.1"), PN_STR("gone"), PN_STR("m"), 7, NOW },
+		{ main_gateway, PN_STR("a@x"), PN_STR("<1>"), PN_STR("5.1.1"), PN_STR("gone"), PN_STR("m"), 7,
+		    NOW },
 		{ main_gateway, PN_STR("b@x"), PN_STR(""), PN_STR(""), PN_STR(""), PN_STR(""), 0, NOW + 5 },
-		{ PN_STR("other"), PN_STR("c@x"), PN_STR(""), PN_STR(""), PN_STR(""), PN_STR(""), 0, NOW + 3 },
+		{ PN_STR("other"), PN_STR("c@x"), PN_STR(""), PN_STR(""), PN_STR(""), PN_STR(""), 0,
+		    NOW + 3 },
 		{ main_gateway, PN_STR("d@x"), PN_STR(""), PN_STR(""), PN_STR(""), PN_STR(""), 0, NOW + 5 },
 	};
 	struct texts seen = { .text = "" };
@@ -638,7 +647,8 @@ see_counter(void *ctx, const struct pn_counter *counter)
 {
 	struct texts *seen = ctx;
 
-	(void)snprintf(seen->text + strlen(seen->text), sizeof(seen->text) - strlen(seen->text), PN_STR_FMT "=%u ",
+	(void)snprintf(seen->text + strlen(seen->text), sizeof(seen->text) - strlen(seen->text),
+	    PN_STR_FMT "=%u ",
 	    PN_STR_ARG(counter->name), (unsigned)counter->value);
 	return true;
 }
@@ -647,7 +657,8 @@ static void
 counters_add_up(void **state)
 {
 	struct tool *tool = *state;
-	const struct pn_counter counters[] = { { PN_STR("mail"), 3 }, { PN_STR("loop"), 1 }, { PN_STR("mail"), 4 } };
+	const struct pn_counter counters[] = { { PN_STR("mail"), 3 }, { PN_STR("loop"), 1 }, { PN_STR("mail"),
+	    4 } };
 	const struct pn_counter nameless = { PN_STR(""), 1 };
 	struct texts seen = { .text = "" };
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import subprocess
 import threading
 
 from lab import *
@@ -30,6 +31,7 @@ alias "help@company.test" {
 %(more)s
 """
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 _numbers = itertools.count(1)
 
 
@@ -107,6 +109,47 @@ class Session(MilterClient):
 			self.body(body[at:at + chunk])
 
 
+class Helper:
+	"""A C program beside this file that does something to the state, from "said" until the end of `with`."""
+
+	def __init__(self, ctx, name, said, *args):
+		program = "%s/%s" % (ctx.tmp, name)
+		if not os.path.exists(program):
+			subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-o", program, HERE + "/%s.c" % name, "-llmdb"], check=True)
+		self.process = subprocess.Popen([program, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+		if self.process.stdout.readline() != said:
+			raise LabError(name + " does not work")
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *exc):
+		self.process.stdin.close()
+		self.process.stdout.close()
+		if self.process.wait(60) != 0:
+			raise LabError("a helper failed")
+
+
+class Lock(Helper):
+	"""Somebody who keeps the writer's lock of the state: every end of message waits."""
+
+	def __init__(self, ctx, gate, hold_ms, gap_ms=50, times=1):
+		super().__init__(ctx, "hold_lock", b"held\n", gate.state + "/state", hold_ms, gap_ms, times)
+
+	def __exit__(self, *exc):
+		self.process.kill()
+		self.process.wait()
+		self.process.stdin.close()
+		self.process.stdout.close()
+
+
+class Full(Helper):
+	"""The state's file is full: somebody has written until there was no room, and removes it all at the end."""
+
+	def __init__(self, ctx, gate):
+		super().__init__(ctx, "fill_map", b"full\n", gate.state + "/state")
+
+
 def fresh_id():
 	return "<%d.%d@x.test>" % (os.getpid(), next(_numbers))
 
@@ -143,6 +186,11 @@ def taken(result):
 	"""The mail was accepted and goes to Odoo."""
 	eom = result.eom
 	return eom is not None and eom.kind in ("continue", "accept") and len(eom.added) > 0
+
+
+def gone(verdict):
+	"""Recipients taken out, without the brackets that may be around them or not."""
+	return [a[1:-1] if a[:1] == "<" and a[-1:] == ">" else a for a in verdict.deleted]
 
 
 def text_of(verdict):

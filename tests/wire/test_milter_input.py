@@ -246,7 +246,7 @@ def test_recipient_limit(ctx):
 		assert [v.code for v in r.rcpts] == [250] * 100 + [452] * 50 + [250], [v.code for v in r.rcpts]
 		assert r.rcpts[100].text == "452 4.5.3 too many recipients", r.rcpts[100]
 		assert r.eom.added == ["u%d@odoo.test" % i for i in range(100)], r.eom.added
-		assert r.eom.deleted == ["<u%d@company.test>" % i for i in range(100)], r.eom.deleted
+		assert gone(r.eom) == ["u%d@company.test" % i for i in range(100)], r.eom
 
 
 def test_thousands_of_recipients(ctx):
@@ -257,7 +257,7 @@ def test_thousands_of_recipients(ctx):
 		r = g.deliver(recipients=["u%d@else.test" % i for i in range(3000)] + ["sales@company.test"])
 		assert r.eom.added == ["sales@odoo.test"] and len(r.rcpts) == 3001, r.eom
 		r = g.deliver(recipients=["sales@company.test"] * 900)
-		assert r.eom.added == ["sales@odoo.test"] and r.eom.deleted == ["<sales@company.test>"], r.eom
+		assert r.eom.added == ["sales@odoo.test"] and gone(r.eom) == ["sales@company.test"], r.eom
 
 
 @cases(("local part", "a" * 65536 + "@company.test"), ("domain", "a@" + "a." * 32768 + "test"),

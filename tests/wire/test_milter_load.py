@@ -3,35 +3,12 @@
 import os
 import resource
 import signal
-import subprocess
 import threading
 import time
 
 import miltwire
 from lab import *
 from milterlab import *
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Lock:
-	"""Somebody who keeps the writer's lock of the state: every end of message waits."""
-
-	def __init__(self, ctx, gate, hold_ms, gap_ms=50, times=1):
-		program = str(ctx.tmp) + "/hold_lock"
-		if not os.path.exists(program):
-			subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-o", program, HERE + "/hold_lock.c", "-llmdb"], check=True)
-		self.process = subprocess.Popen([program, gate.state + "/state", str(hold_ms), str(gap_ms), str(times)],
-		    stdout=subprocess.PIPE)
-		assert self.process.stdout.readline() == b"held\n"
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *exc):
-		self.process.kill()
-		self.process.wait()
-		self.process.stdout.close()
 
 
 def many_files():

@@ -13,8 +13,8 @@ ACTIONS = miltwire.ADDHDRS | miltwire.ADDRCPT | miltwire.DELRCPT | miltwire.CHGH
     | miltwire.ADDRCPT_PAR | miltwire.SETSYMLIST
 STEPS = miltwire.NOHELO | miltwire.NOUNKNOWN | miltwire.NODATA | miltwire.NR_CONN | miltwire.NR_HDR | miltwire.NR_EOH \
     | miltwire.NR_BODY | miltwire.HDR_LEADSPC
-MACROS = {"connect": ["j", "{daemon_name}"], "helo": [], "data": ["i"], "eoh": [], "eom": ["i"], "rcpt": ["i", "{rcpt_addr}"],
-    "mail": ["i", "{auth_authen}", "{auth_type}", "{mail_addr}", "{mail_mailer}"]}
+MACROS = {"connect": ["{daemon_name}"], "helo": [], "mail": ["{auth_authen}", "{mail_mailer}"], "rcpt": [], "data": [],
+    "eoh": [], "eom": ["i"]}
 
 # --- negotiation
 
@@ -220,7 +220,7 @@ def test_abort(ctx, stage):
 			_up_to(c, stage)
 			c.abort()
 		r = c.deliver(mail(to="help@company.test", sender="bob@x.test"), "help@company.test", sender="bob@x.test")
-		assert taken(r) and r.eom.added == ["help@odoo.test"] and r.eom.deleted == ["<help@company.test>"], r
+		assert taken(r) and r.eom.added == ["help@odoo.test"] and gone(r.eom) == ["help@company.test"], r
 		line, = g.lines()
 		assert "from=<bob@x.test> to=<help@company.test> message-id" in line and "project.task:new" in line, line
 
@@ -256,7 +256,7 @@ def test_refused_recipients_between(ctx):
 			r = c.deliver(recipients=["nobody@company.test", "sales@company.test", "who@company.test", "x@else.test"])
 			assert [v.code for v in r.rcpts] == [550, 250, 550, 250], r.rcpts
 			assert r.rcpts[0].text == "550 5.1.1 no such address"
-			assert r.eom.added == ["sales@odoo.test"] and r.eom.deleted == ["<sales@company.test>"], r
+			assert r.eom.added == ["sales@odoo.test"] and gone(r.eom) == ["sales@company.test"], r
 			r = c.deliver(recipients=["nobody@company.test"])
 			assert r.final.code == 550 and r.eom is None
 		assert len(g.lines("^qid=")) == 5 and len(g.lines("^rcpt=refuse")) == 15

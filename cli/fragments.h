@@ -1,0 +1,17 @@
+/* fragments.h - the files of postfix-conf/, built into the command.
+ *
+ * One text for whoever reads the folder, for the tests and for `postern
+ * postfix-conf`, which fills in the names of the configuration at hand.
+ */
+#ifndef POSTERN_CLI_FRAGMENTS_H
+#define POSTERN_CLI_FRAGMENTS_H
+
+#include "postern/str.h"
+
+struct pn_str fragment_milter(void);
+struct pn_str fragment_own_domains(void);
+struct pn_str fragment_mixed_domains(void);
+struct pn_str fragment_redirect(void);
+struct pn_str fragment_master(void);
+
+#endif
