@@ -36,6 +36,8 @@ housekeeping_block_signals(void)
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGINT);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* libmilter does this too, once it runs */
+	(void)signal(SIGPIPE, SIG_IGN);
 }
 
 static void *

@@ -59,32 +59,37 @@ read_options(int argc, char **argv, struct options *out)
 }
 
 /* libmilter binds the socket itself: "unix:PATH" it knows, and fd:N by Debian's patch. */
+static bool
+bind_address(struct pn_str address)
+{
+	struct pn_arena *arena = pn_arena_new(SIZE_MAX);
+	char *text = (char *)(uintptr_t)pn_arena_cstr(arena, address);
+	mode_t mask = umask(0177);
+	bool ok = smfi_setconn(text) == MI_SUCCESS && smfi_opensocket(0) == MI_SUCCESS;
+
+	(void)umask(mask);
+	if (!ok)
+		pn_log(PN_LOG_ERROR, "milter_socket: cannot listen at %s", text);
+	pn_arena_free(arena);
+	return ok;
+}
+
 static int
 open_socket(const struct pn_config *config, struct pn_socket *bound)
 {
 	struct pn_error err = { "" };
-	struct pn_arena *arena = pn_arena_new(4096);
-	char *address = (char *)(uintptr_t)pn_arena_cstr(arena, config->milter_socket);
 	bool inherited = pn_str_starts(config->milter_socket, PN_STR("fd:"));
-	mode_t mask;
-	int ok;
 
 	if (!inherited && pn_socket_prepare(bound, config->milter_socket, config->socket_group, &err) != PN_OK) {
 		pn_log(PN_LOG_ERROR, "milter_socket: %s", err.text);
 		return EX_UNAVAILABLE;
 	}
-	mask = umask(0177);
-	ok = smfi_setconn(address) == MI_SUCCESS && smfi_opensocket(0) == MI_SUCCESS;
-	(void)umask(mask);
-	if (!ok) {
-		pn_log(PN_LOG_ERROR, "milter_socket: cannot listen at %s", address);
+	if (!bind_address(config->milter_socket))
 		return EX_UNAVAILABLE;
-	}
 	if (!inherited && pn_socket_finish(bound, config->socket_group, (unsigned)config->socket_mode, &err) != PN_OK) {
 		pn_log(PN_LOG_ERROR, "milter_socket: %s", err.text);
 		return EX_UNAVAILABLE;
 	}
-	pn_arena_free(arena);
 	return EX_OK;
 }
 
