@@ -63,6 +63,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -Iinclude -D_GNU_SOURCE $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# the fragments are in the command, as they are
+$(BUILD)/cli/fragments.o: $(wildcard postfix-conf/*)
+
 $(BUILD)/libpostern.a: $(LIB_SRC:%.c=$(BUILD)/%.o)
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

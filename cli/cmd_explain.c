@@ -155,100 +155,6 @@ take_recipients(struct explain *e, struct pn_strs to)
 	e->mail.rcpt_count = n;
 }
 
-/* -- the windows ---------------------------------------------------------------------- */
-
-static void
-name_windows(struct explain *e, struct explain_part *part)
-{
-	const struct pn_message *m = &e->result.message;
-	const struct pn_loop_windows *windows = &part->part->windows;
-
-	part->windows = PN_ARENA_ARRAY(e->arena, struct explain_window, windows->n);
-	part->window_count = windows->n;
-	for (size_t i = 0; i < windows->n; i++) {
-		const struct pn_loop_window *w = &windows->v[i];
-
-		part->windows[i].window = w;
-		part->windows[i].sender = m->sender.n > 0 ? m->sender : m->email_from;
-		part->windows[i].record = w->record == 0 ? w->thread
-		    : pn_arena_printf(e->arena, "%llu", (unsigned long long)w->record);
-	}
-}
-
-static bool
-fill_window(void *ctx, const struct pn_window *found)
-{
-	struct explain *e = ctx;
-
-	for (size_t i = 0; i < e->result.part_count; i++) {
-		struct explain_part *part = &e->parts[i];
-		const struct pn_gateway *gateway = part->part->gateway;
-
-		if (!pn_str_eq(found->gateway, gateway->name)
-		    || found->newest_ms <= e->mail.now_ms - (int64_t)(gateway->loop_minutes * 60 * 1000))
-			continue;
-		for (size_t j = 0; j < part->window_count; j++) {
-			struct explain_window *w = &part->windows[j];
-
-			if (pn_str_eq(found->key.model, w->window->model)
-			    && pn_str_eq(found->key.record, w->record)
-			    && pn_str_eq(found->key.sender, w->sender))
-				w->count = found->count;
-		}
-	}
-	return true;
-}
-
-/* -- a full window changes the answer ------------------------------------------------- */
-
-static bool
-fire_loop(struct explain *e, struct explain_part *part, const struct pn_transaction *transaction)
-{
-	struct pn_gate_part *p = part->part;
-	bool fired = false;
-
-	for (size_t i = 0; i < part->window_count; i++) {
-		struct explain_window *w = &part->windows[i];
-
-		w->full = pn_loop_full(w->window, w->count, p->gateway->loop_threshold);
-		if (!w->full || fired)
-			continue;
-		pn_loop_fire(&p->decision, w->window, e->arena);
-		p->decided = pn_verdict(p->gateway, &e->result.message, &p->decision, e->arena);
-		p->verdict = pn_verdict_soften(transaction, p->decided);
-		fired = true;
-	}
-	return fired;
-}
-
-static void
-look_at_windows(struct explain *e)
-{
-	struct pn_transaction transaction = {
-		.rcpts = e->mail.rcpts,
-		.rcpt_count = e->mail.rcpt_count,
-		.mixed = e->gate.config->mixed,
-		.smtp = e->mail.smtp,
-		.hostname = e->gate.config->hostname,
-		.fields = e->mail.fields,
-	};
-	struct pn_verdict *verdicts = PN_ARENA_ARRAY(e->arena, struct pn_verdict, e->result.part_count);
-	struct pn_error err = { "" };
-	bool fired = false;
-
-	for (size_t i = 0; i < e->result.part_count; i++)
-		name_windows(e, &e->parts[i]);
-	if (pn_window_each(e->gate.store, fill_window, e, &err) != PN_OK)
-		(void)fprintf(stderr, "postern: warning: the windows cannot be read: %s\n", err.text);
-	for (size_t i = 0; i < e->result.part_count; i++) {
-		fired = fire_loop(e, &e->parts[i], &transaction) || fired;
-		verdicts[i] = e->parts[i].part->verdict;
-	}
-	if (fired)
-		e->result.closing =
-		    pn_transaction_close(&transaction, verdicts, e->result.part_count, e->arena);
-}
-
 /* -- facts ---------------------------------------------------------------------------- */
 
 static void
@@ -304,7 +210,6 @@ explain(struct explain *e, const char *file, struct pn_strs to)
 		take_recipients(e, to);
 		pn_gate_decide(&e->gate, &e->mail, e->arena, &e->result);
 		look_at_facts(e);
-		look_at_windows(e);
 		look_at_drift(e);
 		if (e->cli->json)
 			json_print(explain_json(e));

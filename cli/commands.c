@@ -1,7 +1,7 @@
 /* The table of commands: help, the list of commands and the suggestions come from it. */
 #include "cli.h"
 
-enum { WORD_MAX = 32 };
+#include "postern/nearest.h"
 
 #define GATEWAY_OPERAND "GATEWAY is a gateway's name; without one all are shown.\n"
 
@@ -76,48 +76,14 @@ command_find(struct pn_str name)
 	return NULL;
 }
 
-/* How many letters must be added, removed or changed: Levenshtein's distance. */
-static unsigned
-distance(struct pn_str a, struct pn_str b)
-{
-	unsigned row[WORD_MAX + 1];
-
-	for (size_t j = 0; j <= b.n; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 0; i < a.n; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i + 1;
-		for (size_t j = 0; j < b.n; j++) {
-			unsigned change = diagonal + (pn_to_lower(a.p[i]) != pn_to_lower(b.p[j]));
-			unsigned least = row[j] < row[j + 1] ? row[j] : row[j + 1];
-
-			diagonal = row[j + 1];
-			row[j + 1] = change < least + 1 ? change : least + 1;
-		}
-	}
-	return row[b.n];
-}
-
-/* A beginning of a name means it; else a third of the letters may be wrong. */
 const char *
 command_nearest(struct pn_str name)
 {
-	unsigned best = (unsigned)(name.n / 3) + 2;
-	const char *nearest = NULL;
+	const char *names[PN_COUNT(cli_commands)];
 
-	if (name.n == 0 || name.n > WORD_MAX)
-		return NULL;
-	for (size_t i = 0; i < cli_command_count; i++) {
-		struct pn_str word = pn_str_c(cli_commands[i].name);
-		unsigned d = name.n >= 3 && pn_str_starts(word, name) ? 0 : distance(name, word);
-
-		if (d < best) {
-			best = d;
-			nearest = cli_commands[i].name;
-		}
-	}
-	return nearest;
+	for (size_t i = 0; i < cli_command_count; i++)
+		names[i] = cli_commands[i].name;
+	return pn_nearest(name, names, cli_command_count);
 }
 
 void

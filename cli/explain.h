@@ -11,21 +11,10 @@ struct explain_rcpt {
 	struct pn_reply reply;		/* code NULL: accepted */
 };
 
-/* A window the mail would be counted in. */
-struct explain_window {
-	const struct pn_loop_window *window;
-	struct pn_str record;		/* as stored; "" = new records */
-	struct pn_str sender;
-	uint64_t count;			/* mails in it now */
-	bool full;			/* this mail would be one too many */
-};
-
 struct explain_part {
 	struct pn_gate_part *part;
 	bool aliases_complete, threads_complete;
 	int64_t aliases_synced, threads_synced;
-	struct explain_window *windows;
-	size_t window_count;
 };
 
 struct explain {

@@ -83,9 +83,9 @@ answer_of(const struct explain *e)
 }
 
 static struct pn_str
-window_model(const struct explain_window *window)
+window_model(const struct pn_window_key *window)
 {
-	return window->window->model.n > 0 ? window->window->model : PN_STR("unknown address");
+	return window->model.n > 0 ? window->model : PN_STR("unknown address");
 }
 
 /* -- for people ----------------------------------------------------------------------- */
@@ -157,15 +157,16 @@ table_text(const struct explain *e, const char *name, bool complete, bool declar
 }
 
 static void
-print_window(const struct explain *e, const struct explain_part *part, const struct explain_window *w)
+print_window(const struct explain *e, const struct pn_gate_part *part, size_t i)
 {
-	const struct pn_gateway *gateway = part->part->gateway;
+	const struct pn_window_key *w = &part->window_keys[i];
+	uint64_t count = part->window_fill[i];
 
 	print_line(e, "  counts", pn_arena_printf(e->arena, PN_STR_FMT " in " PN_STR_FMT " %s" PN_STR_FMT
 	    ": %llu of %llu in %llu minutes%s", PN_STR_ARG(w->sender), PN_STR_ARG(window_model(w)),
-	    w->record.n > 0 ? "" : "(new records)", PN_STR_ARG(w->record), (unsigned long long)w->count,
-	    (unsigned long long)gateway->loop_threshold, (unsigned long long)gateway->loop_minutes,
-	    w->full ? ", full" : ""));
+	    w->record.n > 0 ? "" : "(new records)", PN_STR_ARG(w->record), (unsigned long long)count,
+	    (unsigned long long)part->threshold, (unsigned long long)part->gateway->loop_minutes,
+	    count >= part->threshold ? ", full" : ""));
 }
 
 static void
@@ -181,8 +182,8 @@ print_part(const struct explain *e, const struct explain_part *part)
 		print_line(e, i == 0 ? "  asked" : "", p->decision.steps.v[i]);
 	if (p->has_decision && p->decision.doubts != 0)
 		print_line(e, "  not known", pn_doubts_text(p->decision.doubts, e->arena));
-	for (size_t i = 0; i < part->window_count; i++)
-		print_window(e, part, &part->windows[i]);
+	for (size_t i = 0; i < p->windows.n; i++)
+		print_window(e, p, i);
 	print_line(e, "  verdict", verdict_line(e, part));
 	print_line(e, "  reason", p->verdict.reason);
 }
@@ -286,19 +287,19 @@ routes_json(const struct pn_decision *decision)
 }
 
 static json_t *
-windows_json(const struct explain_part *part)
+windows_json(const struct pn_gate_part *part)
 {
-	const struct pn_gateway *gateway = part->part->gateway;
 	json_t *array = json_array();
 
-	for (size_t i = 0; i < part->window_count; i++) {
-		const struct explain_window *w = &part->windows[i];
+	for (size_t i = 0; i < part->windows.n; i++) {
+		const struct pn_window_key *w = &part->window_keys[i];
+		uint64_t count = part->window_fill[i];
 
 		(void)json_array_append_new(array,
-		    json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "model", json_text(w->window->model),
+		    json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "model", json_text(w->model),
 			"record", json_text(w->record), "sender", json_text(w->sender), "count",
-			json_number(w->count), "threshold", json_number(gateway->loop_threshold), "minutes",
-			json_number(gateway->loop_minutes), "full", w->full));
+			json_number(count), "threshold", json_number(part->threshold), "minutes",
+			json_number(part->gateway->loop_minutes), "full", count >= part->threshold));
 	}
 	return array;
 }
@@ -323,7 +324,7 @@ part_json(const struct explain *e, const struct explain_part *part)
 	    "complete", "aliases", part->aliases_complete, "threads", part->threads_complete,
 	    "verdict", pn_action_name(p->verdict.action), "rule", pn_rule_name(p->verdict.rule),
 	    "reason", json_text(p->verdict.reason), "line", json_text(verdict_line(e, part)),
-	    "windows", windows_json(part), "delivered_to", json_list(p->delivered_to));
+	    "windows", windows_json(p), "delivered_to", json_list(p->delivered_to));
 
 	if (!p->has_decision)
 		return object;

@@ -42,6 +42,9 @@ struct pn_gate_part {
 	bool has_decision;
 	struct pn_strs delivered_to;	/* fields added so that Odoo sees the recipient */
 	struct pn_loop_windows windows;	/* it was counted in */
+	const struct pn_window_key *window_keys;	/* the same, as they are stored */
+	uint64_t *window_fill;		/* dry_run: mails in each window already */
+	uint64_t threshold;		/* of these windows */
 };
 
 struct pn_gate_result {

@@ -205,6 +205,8 @@ struct pn_admission {
 	uint64_t window_ms;
 	const struct pn_thread *learn;	/* learned in the same transaction; NULL: none */
 	int64_t now_ms;
+	bool look_only;			/* explain: the answer it would get; nothing is written */
+	uint64_t *fill;			/* NULL, or room for the mails in each window before this one */
 };
 
 enum pn_admitted {

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "postern/nearest.h"
+
 /* offsetof that fails to compile where the field has another type. */
 #define FIELD(draft, field, type) \
 	(offsetof(struct draft, field) + 0 * sizeof(_Generic(((struct draft *)0)->field, type: 1)))

@@ -7,6 +7,7 @@
 
 #include "postern/alias_name.h"
 #include "postern/idn.h"
+#include "postern/nearest.h"
 
 /* -- sections ------------------------------------------------------------------ */
 

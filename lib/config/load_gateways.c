@@ -4,6 +4,7 @@
 
 #include "postern/address.h"
 #include "postern/alias_name.h"
+#include "postern/nearest.h"
 
 enum { GATEWAYS_MAX = 10000, NAME_MAX_BYTES = 64 };
 

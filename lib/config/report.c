@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TEXT_MAX = 256 * 1024, SHOWN = 60, WORD_MAX = 40 };
+enum { TEXT_MAX = 256 * 1024, SHOWN = 60, KEY_MAX = 40 };
 
 void
 pn_config_report_init(struct pn_config_report *report)
@@ -31,7 +31,7 @@ add(struct pn_buf *out, struct pn_place place, struct pn_str key, const char *ki
 		pn_buf_addf(out, "%s: ", place.file);
 	pn_buf_add_c(out, kind);
 	if (key.n > 0)
-		pn_buf_addf(out, PN_STR_FMT ": ", PN_STR_ARG(pn_str_head(key, WORD_MAX)));
+		pn_buf_addf(out, PN_STR_FMT ": ", PN_STR_ARG(pn_str_head(key, KEY_MAX)));
 	pn_buf_addf(out, "%s\n", text);
 }
 
@@ -91,47 +91,4 @@ pn_show(struct pn_str text, struct pn_arena *arena)
 	shown = pn_arena_cstr(arena, pn_buf_str(&out));
 	pn_buf_done(&out);
 	return shown;
-}
-
-/* How many letters must be added, removed or changed: Levenshtein's distance. */
-static unsigned
-distance(struct pn_str a, struct pn_str b)
-{
-	unsigned row[WORD_MAX + 1];
-
-	for (size_t j = 0; j <= b.n; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 0; i < a.n; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i + 1;
-		for (size_t j = 0; j < b.n; j++) {
-			unsigned change = diagonal + (pn_to_lower(a.p[i]) != pn_to_lower(b.p[j]));
-			unsigned least = row[j] < row[j + 1] ? row[j] : row[j + 1];
-
-			diagonal = row[j + 1];
-			row[j + 1] = change < least + 1 ? change : least + 1;
-		}
-	}
-	return row[b.n];
-}
-
-const char *
-pn_nearest(struct pn_str name, const char *const *words, size_t n)
-{
-	unsigned best = (unsigned)(1 + name.n / 4);
-	const char *nearest = NULL;
-
-	if (name.n == 0 || name.n > WORD_MAX)
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		struct pn_str word = pn_str_c(words[i]);
-		unsigned d = word.n > WORD_MAX ? best + 1 : distance(name, word);
-
-		if (d < best || (d == best && nearest == NULL)) {
-			best = d;
-			nearest = words[i];
-		}
-	}
-	return nearest;
 }

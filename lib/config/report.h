@@ -38,7 +38,4 @@ pn_report_has_room(const struct pn_config_report *report)
  * at 60 bytes.  In the arena. */
 const char *pn_show(struct pn_str text, struct pn_arena *arena);
 
-/* The one of the words that `name` was probably meant to be; NULL: none is near. */
-const char *pn_nearest(struct pn_str name, const char *const *words, size_t n);
-
 #endif

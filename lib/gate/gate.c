@@ -193,13 +193,17 @@ admit(struct passage *p, struct pn_gate_part *part, struct pn_verdict verdict)
 	    &part->decision, p->arena);
 	admission.message_id = p->out->message.message_id;
 	admission.sender = p->out->message.sender;
-	admission.windows = window_keys(p, part);
+	part->window_keys = window_keys(p, part);
+	part->threshold = threshold_of(gateway, &part->windows);
+	admission.windows = part->window_keys;
 	admission.window_count = part->windows.n;
-	admission.threshold = threshold_of(gateway, &part->windows);
+	admission.threshold = part->threshold;
 	if (inbound_thread(&p->out->message, &part->decision, &thread))
 		admission.learn = &thread;
-	if (p->mail->dry_run)
-		return verdict;
+	if (p->mail->dry_run) {
+		admission.look_only = true;
+		admission.fill = part->window_fill = PN_ARENA_ARRAY(p->arena, uint64_t, part->windows.n);
+	}
 	if (pn_store_admit(p->gate->store, &admission, &admitted, &which, &err) != PN_OK)
 		return pn_verdict_trouble(gateway, pn_arena_dup(p->arena, pn_str_c(err.text)));
 	switch (admitted) {

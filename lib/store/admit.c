@@ -132,11 +132,15 @@ check_window(struct admit *admit, MDB_txn *txn, size_t i)
 	record = (struct pn_window_record){ counted.filed, expires, a->gateway, a->windows[i], { "", 0 } };
 	pn_window_encode(&admit->buf, &record);
 	live = copy_live(admit, &old.ring, &again);
+	if (a->fill != NULL)
+		a->fill[i] = live;
 	if (again && admit->threshold > 0)
 		return 0;
 	if (live >= admit->threshold) {
-		admit->result = PN_ADMITTED_LOOP;
-		admit->which = i;
+		if (admit->result == PN_ADMITTED) {
+			admit->result = PN_ADMITTED_LOOP;
+			admit->which = i;
+		}
 		return 0;
 	}
 	pn_mail_encode(&admit->buf, &mail);
@@ -177,11 +181,12 @@ admit_txn(MDB_txn *txn, void *ctx)
 
 	start(admit);
 	rc = check_lease(admit, txn);
-	for (size_t i = 0; i < a->window_count && rc == 0 && admit->result == PN_ADMITTED; i++)
+	/* whoever wants to see how full they are sees all of them */
+	for (size_t i = 0; i < a->window_count && rc == 0 && (admit->result == PN_ADMITTED || a->fill != NULL); i++)
 		rc = check_window(admit, txn, i);
 	if (rc == 0 && pn_buf_failed(&admit->buf))
 		rc = MDB_BAD_VALSIZE;
-	if (rc != 0 || admit->result != PN_ADMITTED)
+	if (rc != 0 || admit->result != PN_ADMITTED || a->look_only)
 		return rc != 0 ? rc : PN_TXN_UNCHANGED;
 
 	for (size_t i = 0; i < admit->counted_n && rc == 0; i++)
@@ -227,6 +232,14 @@ prepare(struct admit *admit, struct pn_arena *arena)
 	admit->mail = pn_u64_get(admit->message.b) | 1;		/* never 0 */
 }
 
+static enum pn_status
+look(struct pn_store *store, struct admit *admit, struct pn_error *err)
+{
+	int rc = pn_env_read(&store->state, admit_txn, admit);
+
+	return pn_env_status(&store->state, rc == PN_TXN_UNCHANGED ? 0 : rc, err);
+}
+
 enum pn_status
 pn_store_admit(struct pn_store *store, const struct pn_admission *admission, enum pn_admitted *out,
     size_t *which, struct pn_error *err)
@@ -239,7 +252,10 @@ pn_store_admit(struct pn_store *store, const struct pn_admission *admission, enu
 		return st;
 	arena = pn_arena_new(SIZE_MAX);
 	prepare(&admit, arena);
-	st = pn_state_write(store, admission->now_ms / 1000, admit_txn, &admit, err);
+	if (admission->look_only)
+		st = look(store, &admit, err);
+	else
+		st = pn_state_write(store, admission->now_ms / 1000, admit_txn, &admit, err);
 	if (st == PN_OK) {
 		*out = admit.result;
 		*which = admit.which;

@@ -513,9 +513,9 @@ test_many_aliases(void **state)
 	pn_buf_init(&text, 64 << 20);
 	for (unsigned i = 0; i < 100000; i++)
 		pn_buf_addf(&text, "Alias.%u@a.example crm.lead contact=partners id=%u\n", i * 7919 % 100003, i + 1);
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	load_text(&l, PN_STR(HEAD), pn_buf_str(&text));
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	ms = (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
 	print_message("100,000 aliases: %ld ms\n", ms);
 	assert_string_equal(pn_buf_c(&l.report.text), "");
