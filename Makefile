@@ -54,7 +54,7 @@ REPLAYS     := $(TARGETS:%=$(BUILD)/tests/fuzz/replay_%)
 TOOLS       := $(addprefix $(BUILD)/tests/conformance/,run address_tool header_tool mime_tool) \
                $(patsubst %.c,$(BUILD)/%,$(wildcard tests/wire/*.c tests/cli/*.c))
 
-.PHONY: all check check-built pure fuzz bench conformance conformance-built demo run deps install clean format
+.PHONY: all check check-built pure fuzz bench conformance conformance-built demo run deps install texts clean format
 .SECONDARY:
 all: $(addprefix $(BUILD)/,$(PROGS))
 
@@ -151,6 +151,10 @@ install: all
 	[ -e $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf ] || \
 	    install -m 640 postfix-conf/postern.conf.sample $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf
 	install -d -m 2770 $(DESTDIR)/var/lib/postern
+
+# after a change of the key table
+texts: $(BUILD)/postern
+	$(Q)scripts/renew-texts $(BUILD)
 
 format:
 	clang-format -i $(wildcard */*.[ch] */*/*.[ch])

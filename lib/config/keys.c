@@ -90,7 +90,7 @@ static const struct pn_key gateway_keys[] = {
 	    "How long a synchronised table counts as complete", NULL },
 	{ "mail.gateway.loop.minutes", NUMBER(D, row.loop_minutes), "120", 1, 525600, NULL,
 	    "Odoo's parameter: the window in which the mails of a sender are counted", NULL },
-	{ "mail.gateway.loop.threshold", NUMBER(D, row.loop_threshold), "20", 0, 1000000, NULL,
+	{ "mail.gateway.loop.threshold", NUMBER(D, row.loop_threshold), "20", 0, 10000, NULL,
 	    "Odoo's parameter: mails of one sender in the window; 0 stops every mail that creates a record",
 	    NULL },
 	{ "mail.gateway.allowed", LIST(D, row.allowed_senders), "{}", 0, 100000, NULL,

@@ -250,6 +250,25 @@ def test_a_thousand_mails_on_one_connection(ctx):
 			assert grown < 2 << 20, grown
 
 
+def test_connections_that_end_leave_nothing(ctx):
+	with Gate(ctx) as g:
+		def some(n):
+			for i in range(n):
+				with g.client() as c:
+					c.begin(sender="u%d@x.test" % i)
+					c.header("X-Big", " " + "x" * 20000)
+					if i % 3 == 1:
+						c.mail("ann@x.test", macros=c.SMTP)
+					if i % 3 == 2:
+						c.abort()
+		some(200)
+		memory = g.memory()
+		some(1000)
+		wait_until(lambda: g.open_files() < 20, 10, lambda: "%d files are open" % g.open_files())
+		if not g.sanitized:
+			assert g.memory() - memory < 4 << 20, g.memory() - memory
+
+
 def test_refused_recipients_between(ctx):
 	with Gate(ctx, domain="unknown = reject") as g, g.client() as c:
 		for _ in range(5):
