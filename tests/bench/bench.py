@@ -12,6 +12,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -278,7 +279,7 @@ def machine():
 		"Postfix": output("postconf", "-h", "mail_version"),
 		"libmilter, LMDB": "%s, %s" % (package("libmilter1.0.1"), package("liblmdb0")),
 		"Compiler": output("gcc", "-dumpfullversion"),
-		"File system of queue and state": output("stat", "-f", "-c", "%T", "/tmp"),
+		"File system of queue and state": output("df", "--output=fstype", tempfile.gettempdir()).split()[-1],
 	}
 
 

@@ -11,29 +11,50 @@ TITLES = {
 
 # Said only where the aim is missed.
 WHY = {
-	"throughput": "Of what Postern costs beyond the milter that only redirects, about half is the one transaction of the "
-	    "state that takes the lease, counts in the loop window and learns the thread: some 15 pages of 4 kB copied "
-	    "into the page cache (no disk is waited for). A tenth is the line of log. The rest is reading header and "
-	    "body, the decision, and the two headers that cleanup(8) puts into the queue file.",
-	"p50": "What is added to a mail without any milter is mostly Postfix's own: three round trips (MAIL, RCPT, end of "
-	    "message), the message passed over the socket, and the change of recipients in the queue file. The milter "
-	    "that only redirects pays them as well.",
-	"p99": "The slowest mails of one session are those that met another process on the same cores, or a commit of the "
-	    "file system's journal.",
-	"lookup": "Finding one of a million at random takes about a microsecond longer than one of a thousand: one level more "
-	    "in LMDB's tree, and pages that are not in the processor's cache. Few servers ask for all their aliases alike. "
-	    "Where the whole mail is counted the difference is in the row above.",
+	"throughput": """Of what Postern costs beyond the milter that only redirects, about half is the one
+  transaction of the state that takes the lease, counts in the loop window and learns the thread: some 15
+  pages of 4 kB copied into the page cache (no disk is waited for).  A tenth is the line of log.  The rest is
+  reading header and body, the decision, and the two headers that cleanup(8) puts into the queue file.""",
+	"p50": """Most of what is added to a mail without any milter is Postfix's own: three round trips (MAIL,
+  RCPT, end of message), the message passed over the socket, the recipients changed in the queue file.  The
+  milter that only redirects pays for them as well.""",
+	"p99": """The slowest mails of one session are those that met another process on the same cores, or a
+  commit of the file system's journal.""",
 	"mail": "See the look-up.",
+	"lookup": """Finding one of a million at random takes about a microsecond longer than one of a thousand: one
+  level more in LMDB's tree, and pages that are not in the processor's cache.  The row above has what that
+  means for a mail.""",
 	"live": "Reading and checking the table takes that long; mail goes on with the old one meanwhile.",
-	"idle": "libmilter keeps a context and its buffers for each connection; Postern's own part is a few hundred bytes.",
-	"flat": "Pages of the state file that are mapped count as resident; the process's own memory does not grow.",
+	"idle": "libmilter keeps a context and buffers for each connection; Postern's part is a few hundred bytes.",
+	"flat": """Pages of the state file that are mapped count as resident; the process's own memory does not
+  grow.""",
 	"large": "No body is kept; what remains is the allocator's.",
 }
+
+HOW = """\
+A mail of 2 kB to one alias, 20 mails per connection, `discard:` behind, unix sockets; median (smallest-largest)
+of %d rounds.  All variants of a round run one after the other on the same Postfix, in turning order; ratios
+are taken within the round.  The milter that does nothing and the one that only redirects negotiate as Postern
+does: replies at MAIL, RCPT and the end of the message only.  CPU is what Postfix and the milter used for one
+mail, from its arrival to its delivery.
+"""
+
+CROWD = """\
+Latency with that many sessions is the time spent waiting for the processors: sessions divided by throughput.
+"""
+
+BUSY = """\
+Other work ran at the same time: the ratios are fair, as the variants of a round stood beside each other;
+absolute numbers are too low."""
 
 
 def spread(values, form="%.2f"):
 	"""median (min-max)"""
 	return "%s (%s-%s)" % tuple(form % v for v in (median(values), min(values), max(values)))
+
+
+def count(sessions):
+	return "%d session%s" % (sessions, "s" * (sessions > 1))
 
 
 def table(head, rows):
@@ -65,20 +86,21 @@ def aims(r):
 	large = memory["large"]["anon"] - memory["end"]["anon"]
 	return [
 		("throughput of Postfix with Postern: at least 0.95 of a milter that only redirects",
-		    "%.3f over all rounds (%s)" % (median(every), ", ".join("%.2f with %d session%s" % (median(v), n, "s" * (n > 1))
-		    for n, v in against.items())), median(every) >= 0.95, "%.3f" % (0.95 - median(every)), "throughput"),
+		    "%.3f over all rounds (%s)" % (median(every),
+		    ", ".join("%.2f with %s" % (median(v), count(n)) for n, v in against.items())),
+		    median(every) >= 0.95, "%.3f" % (0.95 - median(every)), "throughput"),
 		("added latency p50 < 1 ms", "%.2f ms more than no milter, %.2f ms more than one that only redirects"
 		    % (p50, p50_redirect), p50 < 1, "%.2f ms" % (p50 - 1), "p50"),
 		("added latency p99 < 5 ms", "%.2f ms more than no milter, %.2f ms more than one that only redirects"
 		    % (p99, p99_redirect), p99 < 5, "%.2f ms" % (p99 - 5), "p99"),
-		("1,000 → 1,000,000 aliases: resolving costs < 1.3 times as much", "%.2f: RCPT and decision of a mail" % mail,
-		    mail < 1.3, "%.2f" % (mail - 1.3), "mail"),
+		("1,000 → 1,000,000 aliases: resolving costs < 1.3 times as much",
+		    "%.2f: RCPT and decision of a mail" % mail, mail < 1.3, "%.2f" % (mail - 1.3), "mail"),
 		("the same, of the look-up at RCPT alone", "%.2f (%.1f µs, then %.1f µs)" % (rcpt,
-		    1e6 / r["core"]["gate_rcpt_1000"], 1e6 / r["core"]["gate_rcpt_1000000"]), rcpt < 1.3, "%.2f" % (rcpt - 1.3),
-		    "lookup"),
+		    1e6 / r["core"]["gate_rcpt_1000"], 1e6 / r["core"]["gate_rcpt_1000000"]),
+		    rcpt < 1.3, "%.2f" % (rcpt - 1.3), "lookup"),
 		("a changed alias is live in < 1 s without a restart",
-		    "%.2f s after the signal, in a table of %s" % (live, format(r["table"], ",")), live < 1, "%.2f s" % (live - 1),
-		    "live"),
+		    "%.2f s after the signal, in a table of %s" % (live, format(r["table"], ",")),
+		    live < 1, "%.2f s" % (live - 1), "live"),
 		("1,000 idle connections ≤ 50 MB", "%.0f MB" % idle, idle <= 50, "%.0f MB" % (idle - 50), "idle"),
 		("memory flat over many messages", "%+.1f MB of its own from the 1,000th to the %sth"
 		    % (growth, format(memory["many"], ",")), growth < 5, "%.1f MB" % (growth - 5), "flat"),
@@ -90,8 +112,8 @@ def aims(r):
 def postfix_table(rounds):
 	rows = []
 	for variant, values in rounds.items():
-		rows.append((TITLES[variant], spread([v["rate"] for v in values], "%.0f"),
-		    spread(ratios(rounds, variant, "none")),
+		rows.append((TITLES[variant],
+		    spread([v["rate"] for v in values], "%.0f"), spread(ratios(rounds, variant, "none")),
 		    spread(ratios(rounds, variant, "redirect")) if variant in ("redirect", "postern") else "",
 		    "%.0f" % median(v["cpu"] for v in values),
 		    "%.2f / %.2f" % tuple(median(v[w] for v in values) for w in ("end_p50", "end_p99")),
@@ -110,10 +132,6 @@ def alone_table(alone):
 			    "%.3f / %.3f" % tuple(median(v[w] for v in values) for w in ("whole_p50", "whole_p99")),
 			    "%.0f" % median(v["cpu"] for v in values)))
 	return table(("sessions", "milter", "mails/s", "p50 / p99 ms", "CPU µs per mail"), rows)
-
-
-def number_table(rows):
-	return table(("", ""), [(name, value) for name, value in rows])
 
 
 def per_second(value):
@@ -144,33 +162,39 @@ def memory_rows(memory):
 	return [(title, "%.1f" % memory[key]["all"], "%.1f" % memory[key]["anon"]) for key, title in names.items()]
 
 
-def write(r):
-	rows = aims(r)
-	parts = ["# Performance\n", "Made by `make bench`%s; written anew by each run.\n" % (
-	    " in its quick form: too short to trust" if r["quick"] else ""), "## The machine\n",
-	    table(("", ""), list(r["machine"].items())),
-	    "Load average %.1f when it began and %.1f when it ended, after %.0f minutes. %s\n" % (
-	    r["load_before"], r["load_after"], r["minutes"],
-	    "Other work ran at the same time: the ratios are fair, as variants of one round stood beside each other, "
-	    "absolute numbers are too low." if r["load_before"] > 1 else "Nothing else ran."),
-	    "## Aims\n", table(("aim", "measured", ""), [(a, m, "met" if ok else "**missed by %s**" % by)
-	    for a, m, ok, by, _ in rows])]
-	missed = [(a, by, WHY[key]) for a, _, ok, by, key in rows if not ok]
-	if missed:
-		parts += ["Where one is missed:\n", "\n".join("* *%s*: by %s. %s" % m for m in missed) + "\n"]
-	parts += ["## Through Postfix\n", ("A mail of 2 kB to one alias, 20 mails per connection, `discard:` behind, sockets of the "
-	    "unix kind; median (smallest-largest) of %d rounds. All variants of a round run one after the other on the same "
-	    "Postfix, in turning order; ratios are taken within the round. The milter that does nothing and the one that only "
-	    "redirects negotiate as Postern does: replies at MAIL, RCPT and the end of the message only.\n") % r["rounds"]]
+def postfix_part(r):
+	parts = ["## Through Postfix\n", HOW % r["rounds"]]
 	for sessions, rounds in r["postfix"].items():
-		parts += ["### %d session%s, %d mails a run\n" % (sessions, "s" * (sessions > 1), r["mails"][sessions]),
-		    postfix_table(rounds)]
-	parts += ["With as many sessions as that, latency is the time spent waiting for the processors: sessions divided by "
-	    "throughput.\n", "## The milter without Postfix\n", "A load generator that speaks the protocol; it uses the same "
-	    "processors.\n", alone_table(r["alone"]), "## The core and the state\n", number_table(core_rows(r["core"],
-	    r["store"])), "Best of five rounds on one thread, unless it says otherwise.\n", "## A changed table\n",
-	    number_table([("a table of %s aliases read for the first time, until it is live" % format(r["table"], ","),
-	    "%.2f s" % r["reload"]["load"]), ("one alias added to it, until it is live", "%.2f s" % r["reload"]["change"])]),
-	    "## Memory\n", table(("", "resident, MB", "of these its own, MB"), memory_rows(r["memory"])),
-	    "The rest of what is resident are mapped pages of the state, which the kernel takes back when it needs them.\n"]
-	return "\n".join(parts)
+		parts += ["### %s, %d mails a run\n" % (count(sessions), r["mails"][sessions]), postfix_table(rounds)]
+	return parts + [CROWD]
+
+
+def aims_part(r):
+	rows = aims(r)
+	parts = ["## Aims\n", table(("aim", "measured", ""), [(aim, measured, "met" if ok else "**missed by %s**" % by)
+	    for aim, measured, ok, by, _ in rows])]
+	missed = ["* *%s*: by %s.  %s" % (aim, by, WHY[key]) for aim, _, ok, by, key in rows if not ok]
+	return parts + (["Where one is missed:\n", "\n".join(missed) + "\n"] if missed else [])
+
+
+def write(r):
+	changed = r["reload"]
+	return "\n".join([
+		"# Performance\n",
+		"Made by `make bench`%s; written anew by each run.\n" % (
+		    " in its quick form: too short to trust" if r["quick"] else ""),
+		"## The machine\n", table(("", ""), list(r["machine"].items())),
+		"Load average %.1f when it began and %.1f when it ended, after %.0f minutes.  %s\n" % (r["load_before"],
+		    r["load_after"], r["minutes"], BUSY if r["load_before"] > 1 else "Nothing else ran."),
+		*aims_part(r), *postfix_part(r),
+		"## The milter without Postfix\n",
+		"A load generator that speaks the protocol; it uses the same processors.\n", alone_table(r["alone"]),
+		"## The core and the state\n", table(("", ""), core_rows(r["core"], r["store"])),
+		"Best of five rounds on one thread, unless it says otherwise.\n",
+		"## A changed table\n", table(("", ""), [
+		    ("a table of %s aliases read for the first time, until it is live" % format(r["table"], ","),
+		    "%.2f s" % changed["load"]),
+		    ("one alias added to it, until it is live", "%.2f s" % changed["change"])]),
+		"## Memory\n", table(("", "resident, MB", "of these its own, MB"), memory_rows(r["memory"])),
+		"The rest of what is resident are mapped pages of the state; the kernel takes them back at need.\n",
+	])

@@ -203,8 +203,8 @@ main(int argc, char **argv)
 	if (all == NULL || sessions == 0 || load.mails == 0)
 		fail("usage", "smtp_load PORT RECIPIENT SESSIONS MAILS [MAILS-PER-CONNECTION]");
 	load.per_connection = argc > 5 ? strtoul(argv[5], NULL, 10) : 20;
-	load.server = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)),
-		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	load.server = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
+		.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)) };
 	load.rcpt = argv[2];
 	load.run = (unsigned)getpid();
 	load.poll = epoll_create1(EPOLL_CLOEXEC);

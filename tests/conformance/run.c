@@ -152,6 +152,7 @@ decide(struct run *run, const json_t *item, struct answer *a, struct pn_error *e
 	};
 	enum pn_status st = pn_fields_split(mail, arena, &fields, &body);
 
+	a->config = w->config;
 	if (st == PN_OK)
 		st = pn_message_parse(fields, &mime, false, arena, &a->message, err);
 	a->readable = st == PN_OK;
@@ -164,7 +165,6 @@ decide(struct run *run, const json_t *item, struct answer *a, struct pn_error *e
 		st = pn_route_decide(&question, arena, &a->decision, err);
 	if (st == PN_OK && a->decision.outcome == PN_ROUTED)
 		check_loops(w, a, arena);
-	a->config = w->config;
 	return st;
 }
 

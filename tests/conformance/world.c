@@ -1,6 +1,5 @@
 #include "world.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <unictype.h>
 #include <unistr.h>
@@ -424,22 +423,28 @@ partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_aren
 
 /* -- counting ---------------------------------------------------------------------------------- */
 
-/* ilike %pattern%: "%" any run, "_" any character, case ignored. */
+/* One character of the text. */
+static size_t
+step(struct pn_str text)
+{
+	int n = u8_mblen((const uint8_t *)text.p, text.n);
+
+	return n > 0 ? (size_t)n : 1;
+}
+
+/* ilike %pattern%: "%" any run, "_" any character; both texts are lower-cased. */
 static bool
-like(struct pn_str pattern, struct pn_str text, bool anchored)
+like(struct pn_str pattern, struct pn_str text)
 {
 	for (size_t start = 0; start <= text.n; start++) {
 		struct pn_str p = pattern, t = pn_str_from(text, start);
 
-		while (p.n > 0 && p.p[0] != '%' && t.n > 0
-		    && (p.p[0] == '_' || tolower((unsigned char)p.p[0]) == tolower((unsigned char)t.p[0]))) {
+		while (p.n > 0 && p.p[0] != '%' && t.n > 0 && (p.p[0] == '_' || p.p[0] == t.p[0])) {
+			t = pn_str_from(t, p.p[0] == '_' ? step(t) : 1);
 			p = pn_str_from(p, 1);
-			t = pn_str_from(t, 1);
 		}
-		if (p.n == 0 || (p.p[0] == '%' && like(pn_str_from(p, 1), t, false)))
+		if (p.n == 0 || (p.p[0] == '%' && like(pn_str_from(p, 1), t)))
 			return true;
-		if (anchored)
-			return false;
 	}
 	return false;
 }
@@ -455,7 +460,7 @@ same_sender(struct world *w, const struct pn_model *model, struct pn_str stored,
 		return pn_str_eq(normal, sender);
 	}
 	/* an unusable sender turns into an empty pattern */
-	return sender.n == 0 || (stored.n > 0 && like(sender, stored, false));
+	return sender.n == 0 || (stored.n > 0 && like(pn_text_lower(sender, w->arena), pn_text_lower(stored, w->arena)));
 }
 
 static uint64_t

@@ -616,6 +616,71 @@ a_full_state_defers(void **state)
 	expect(w, "not ours", "accept", "");
 }
 
+/* -- bad input ----------------------------------------------------------------------------------------- */
+
+/* `piece` with %u for a number, n times. */
+static void
+repeated(struct pn_buf *buf, const char *head, const char *piece, unsigned n, const char *tail)
+{
+	pn_buf_reset(buf);
+	pn_buf_add_c(buf, head);
+	for (unsigned i = 0; i < n; i++) {
+		const char *number = strstr(piece, "%u");
+
+		if (number == NULL) {
+			pn_buf_add_c(buf, piece);
+			continue;
+		}
+		pn_buf_add(buf, pn_str_n(piece, (size_t)(number - piece)));
+		pn_buf_addf(buf, "%u", i);
+		pn_buf_add_c(buf, number + 2);
+	}
+	pn_buf_add_c(buf, tail);
+}
+
+static void
+bad_input_ends_soon(void **state)
+{
+	static const struct { const char *name, *head, *piece; unsigned n; const char *tail; } table[] = {
+		{ "100,000 recipients", FROM "To: ", "u%u@acme.test,", 100000, "\r\n\r\n" },
+		{ "100,000 strangers", FROM "To: ", "u%u@x.test,", 100000, "\r\n\r\n" },
+		{ "the same 100,000 times", FROM "Cc: ", "sales@acme.test,", 100000, "\r\n\r\n" },
+		{ "10,000 References", FROM "To: sales@acme.test\r\nReferences:", " <%u@x.test>\r\n", 10000, "\r\n" },
+		{ "10,000 fields", FROM, "To: u%u@acme.test\r\n", 10000, "\r\n" },
+		{ "a header of 1 MB", FROM "To: ", "aaaaaaaaaaaaaaaa", 65536, "\r\n\r\n" },
+		{ "brackets", FROM "To: ", "(<", 50000, "\r\n\r\n" },
+		{ "quotes", FROM "To: ", "\"\\", 50000, "\r\n\r\n" },
+		{ "groups", FROM "To: ", "a:", 50000, "\r\n\r\n" },
+		{ "blanks", FROM "To: x", " ", 500000, "y\r\n\r\n" },
+		{ "at signs", FROM "To: ", "@", 100000, "\r\n\r\n" },
+		{ "an address of 64 kB", FROM "To: ", "x", 65536, "@acme.test\r\n\r\n" },
+		{ "encoded words", FROM "To: ", "=?utf-8?q?a?= ", 20000, "<sales@acme.test>\r\n\r\n" },
+		{ "folds", FROM "To: ", "\r\n ", 100000, "sales@acme.test\r\n\r\n" },
+		{ "nested parts", FROM "To: bounce@acme.test\r\n", "Content-Type: multipart/report; boundary=b%u\r\n\r\n--b%u\r\n",
+		    1000, "\r\n" },
+		{ "nested mails", FROM "To: bounce@acme.test\r\n", "Content-Type: message/rfc822\r\n\r\n", 5000, "\r\n" },
+		{ "parameters", FROM "Content-Type: text/plain", "; a*%u=b", 50000, "\r\n\r\n" },
+		{ "our own headers", FROM, "X-Postern-Stamp: mx.test/x\r\n", 10000, "To: sales@acme.test\r\n\r\n" },
+		{ "ids without an end", FROM "References: ", "<a", 100000, "\r\n\r\n" },
+		{ "line ends", FROM "To: ", "\r\n\n\r ", 50000, "\r\n\r\n" },
+	};
+	struct gate_world *w = *state;
+	struct pn_buf buf;
+
+	pn_buf_init(&buf, 8 << 20);
+	for (size_t i = 0; i < PN_COUNT(table); i++) {
+		repeated(&buf, table[i].head, table[i].piece, table[i].n, table[i].tail);
+		pn_buf_add(&buf, pn_str_n("", 1));
+		/* the process ends when one of them takes longer */
+		(void)alarm(60);
+		gate_deliver(w, "sales@acme.test", pn_buf_str(&buf).p);
+		(void)alarm(0);
+		if (gate_rule(w)[0] == '\0' || w->result.parts[0].verdict.reason.n == 0)
+			fail_msg("%s: no answer", table[i].name);
+	}
+	pn_buf_done(&buf);
+}
+
 int
 main(void)
 {
@@ -639,6 +704,7 @@ main(void)
 		TEST(bounces_are_noted_once),
 		TEST(what_cannot_be_found_out_is_deferred),
 		TEST(a_full_state_defers),
+		TEST(bad_input_ends_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

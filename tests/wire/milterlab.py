@@ -31,6 +31,8 @@ alias "help@company.test" {
 %(more)s
 """
 
+# for tests that send more than twenty mails of one sender
+UNCOUNTED = 'mail.gateway.allowed = {"ann@x.test"}'
 HERE = os.path.dirname(os.path.abspath(__file__))
 _numbers = itertools.count(1)
 

@@ -33,7 +33,7 @@ class Watched(Gate):
 
 
 def _gate(ctx, **options):
-	return Watched(ctx, gateway="mail.gateway.loop.threshold = 100000", **options)
+	return Watched(ctx, gateway=UNCOUNTED, **options)
 
 
 def head(text, body=b"hello\r\n"):

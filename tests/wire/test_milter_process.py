@@ -83,7 +83,7 @@ def test_broken_configuration_keeps_the_old(ctx, text):
 
 @timeout(120)
 def test_100_reloads_under_load(ctx):
-	with Gate(ctx, gateway="mail.gateway.loop.threshold = 100000", more="\n".join('alias "a%d@company.test" { model = crm.lead }'
+	with Gate(ctx, gateway=UNCOUNTED, more="\n".join('alias "a%d@company.test" { model = crm.lead }'
 	    % i for i in range(300))) as g:
 		def reload(n):
 			for _ in range(n):
@@ -114,7 +114,7 @@ def test_100_reloads_under_load(ctx):
 @timeout(120)
 def test_no_mail_is_refused_by_half_a_reload(ctx):
 	"""The gateway gets another name, again and again: for a moment its aliases are the other one's."""
-	with Gate(ctx, gateway="mail.gateway.loop.threshold = 100000", domain="unknown = reject") as g:
+	with Gate(ctx, gateway=UNCOUNTED, domain="unknown = reject") as g:
 		one = CONF % g.texts
 		stop, answers = [], []
 		def session():

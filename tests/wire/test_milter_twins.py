@@ -17,8 +17,8 @@ def _answers(sessions, message):
 
 @cases(("one process", False), ("two processes", True))
 def test_two_at_once(ctx, two):
-	with Gate(ctx, gateway="mail.gateway.loop.threshold = 100000") as a:
-		b = Gate(ctx, name="other", gateway="mail.gateway.loop.threshold = 100000") if two else a
+	with Gate(ctx, gateway=UNCOUNTED) as a:
+		b = Gate(ctx, name="other", gateway=UNCOUNTED) if two else a
 		with b, a.client() as one, b.client() as other:
 			for _ in range(200):
 				message = mail()
@@ -29,7 +29,7 @@ def test_two_at_once(ctx, two):
 
 
 def test_ten_at_once(ctx):
-	with Gate(ctx, gateway="mail.gateway.loop.threshold = 100000") as g:
+	with Gate(ctx, gateway=UNCOUNTED) as g:
 		sessions = [g.client() for _ in range(10)]
 		for _ in range(20):
 			answers = _answers(sessions, mail())
