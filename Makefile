@@ -133,7 +133,7 @@ demo run: deps
 
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
-	$(Q)$(PYTHON) tests/bench/bench.py $(BUILD) docs/performance.md
+	$(Q)$(PYTHON) tests/bench/bench.py $(BUILD) docs/performance.md $(BENCHFLAGS)
 
 deps:
 	$(Q)scripts/deps

@@ -15,7 +15,6 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = sys.executable
-TSAN = "suppressions=%s/tests/tsan.supp history_size=4" % ROOT
 
 
 def unit_parts(build):
@@ -72,9 +71,8 @@ def result(output, status):
 
 def run(name, command):
 	started = time.monotonic()
-	environment = dict(os.environ, TSAN_OPTIONS=os.environ.get("TSAN_OPTIONS", TSAN))
 	done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-		env=environment, cwd=ROOT, check=False)
+		cwd=ROOT, check=False)
 	output = done.stdout.decode("utf-8", "replace")
 	passed, failed = result(output, done.returncode)
 	if failed:

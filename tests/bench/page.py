@@ -131,7 +131,7 @@ def alone_table(alone):
 			rows.append((sessions, TITLES[name], spread([v["rate"] for v in values], "%.0f"),
 			    "%.3f / %.3f" % tuple(median(v[w] for v in values) for w in ("whole_p50", "whole_p99")),
 			    "%.0f" % median(v["cpu"] for v in values)))
-	return table(("sessions", "milter", "mails/s", "p50 / p99 ms", "CPU µs per mail"), rows)
+	return table(("sessions", "milter", "mails/s", "p50 / p99 ms", "CPU µs a mail"), rows)
 
 
 def per_second(value):
@@ -173,7 +173,7 @@ def aims_part(r):
 	rows = aims(r)
 	parts = ["## Aims\n", table(("aim", "measured", ""), [(aim, measured, "met" if ok else "**missed by %s**" % by)
 	    for aim, measured, ok, by, _ in rows])]
-	missed = ["* *%s*: by %s.  %s" % (aim, by, WHY[key]) for aim, _, ok, by, key in rows if not ok]
+	missed = ["* *%s*: by %s.\n  %s" % (aim, by, WHY[key]) for aim, _, ok, by, key in rows if not ok]
 	return parts + (["Where one is missed:\n", "\n".join(missed) + "\n"] if missed else [])
 
 

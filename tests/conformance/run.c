@@ -29,7 +29,8 @@ struct run {
 static int
 hex(char c)
 {
-	return pn_is_digit(c) ? c - '0' : pn_to_lower(c) >= 'a' && pn_to_lower(c) <= 'f' ? pn_to_lower(c) - 'a' + 10 : -1;
+	return pn_is_digit(c) ? c - '0' : pn_to_lower(c) >= 'a' && pn_to_lower(c) <= 'f'
+	    ? pn_to_lower(c) - 'a' + 10 : -1;
 }
 
 /* Python writes a byte that is not UTF-8 as the lone surrogate \udcXX, which
@@ -106,7 +107,8 @@ struct answer {
 static void
 check_loops(struct world *w, struct answer *a, struct pn_arena *arena)
 {
-	struct pn_loop_windows windows = pn_loop_windows(&w->gateway, &w->models, &a->message, &a->decision, arena);
+	struct pn_loop_windows windows = pn_loop_windows(&w->gateway, &w->models, &a->message, &a->decision,
+	    arena);
 	uint64_t threshold = w->threshold < 0 ? 0 : (uint64_t)w->threshold;
 
 	for (size_t i = 0; i < windows.n; i++) {
@@ -127,7 +129,8 @@ lacks_message_id(struct pn_fields fields, struct pn_arena *arena)
 
 	for (size_t i = 0; i < fields.n; i++)
 		if (pn_str_eq_nocase(fields.v[i].name, PN_STR("Message-Id")))
-			return pn_header_value(fields.v[i].name, fields.v[i].raw, arena, &value) == PN_OK && value.n == 0;
+			return pn_header_value(fields.v[i].name, fields.v[i].raw, arena, &value) == PN_OK
+			    && value.n == 0;
 	return true;
 }
 
@@ -137,7 +140,8 @@ decide(struct run *run, const json_t *item, struct answer *a, struct pn_error *e
 	struct pn_arena *arena = run->arena;
 	struct pn_str mail = mail_of(item, arena), body;
 	const char *fallback = json_string_value(json_object_get(item, "fallback_model"));
-	struct world *w = world_new(json_object_get(item, "config"), run->models, run->worlds, fallback, arena);
+	struct world *w = world_new(json_object_get(item, "config"), run->models, run->worlds, fallback,
+	    arena);
 	struct pn_mime_result mime = walk(mail, arena);
 	struct pn_fields fields;
 	struct pn_route_question question = {
@@ -148,7 +152,8 @@ decide(struct run *run, const json_t *item, struct answer *a, struct pn_error *e
 		.odoo = &w->odoo,
 		.message = &a->message,
 		.fallback_model = pn_str_c(fallback),
-		.fallback_thread_id = (uint64_t)json_integer_value(json_object_get(item, "fallback_thread_id")),
+		.fallback_thread_id = (uint64_t)json_integer_value(json_object_get(item,
+		    "fallback_thread_id")),
 	};
 	enum pn_status st = pn_fields_split(mail, arena, &fields, &body);
 
@@ -210,8 +215,10 @@ routes_json(const struct pn_decision *d)
 	for (size_t i = 0; i < d->route_count; i++) {
 		const struct pn_route *r = &d->routes[i];
 
-		json_array_append_new(out, json_pack("{s:o, s:o, s:o, s:o}", "model", text(r->model), "thread_id",
-		    id_or_null(r->thread_id), "alias", id_or_null(r->alias == NULL ? 0 : r->alias->id), "user",
+		json_array_append_new(out, json_pack("{s:o, s:o, s:o, s:o}", "model", text(r->model),
+		    "thread_id",
+		    id_or_null(r->thread_id), "alias", id_or_null(r->alias == NULL ? 0 : r->alias->id),
+		    "user",
 		    id_or_null(r->user)));
 	}
 	return out;
@@ -224,8 +231,10 @@ notices_json(const struct pn_decision *d)
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < d->notice_count; i++)
-		json_array_append_new(out, json_pack("{s:s, s:o, s:s?}", "kind", kinds[d->notices[i].kind], "alias",
-		    id_or_null(d->notices[i].alias == NULL ? 0 : d->notices[i].alias->id), "error", d->notices[i].error));
+		json_array_append_new(out, json_pack("{s:s, s:o, s:s?}", "kind", kinds[d->notices[i].kind],
+		    "alias",
+		    id_or_null(d->notices[i].alias == NULL ? 0 : d->notices[i].alias->id), "error",
+		    d->notices[i].error));
 	return out;
 }
 
@@ -258,16 +267,19 @@ parsed_json(const struct answer *a, struct pn_arena *arena)
 	struct pn_str id = a->no_message_id ? PN_STR("<GENERATED@localhost>") : m->message_id;
 	json_t *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "message_id", text(id), "email_from",
 	    text(m->email_from), "to", texts(m->to, true), "cc", texts(m->cc, true), "recipients",
-	    texts(m->recipients, true), "references", text(m->references), "in_reply_to", text(m->in_reply_to));
+	    texts(m->recipients, true), "references", text(m->references), "in_reply_to",
+	    text(m->in_reply_to));
 
 	json_object_set_new(out, "parent_message", id_or_null(d->has_parent ? d->parent.id : 0));
 	json_object_set_new(out, "is_internal", json_boolean(d->has_parent && d->parent.internal));
 	json_object_set_new(out, "is_bounce", json_boolean(d->bounced.found));
 	if (d->bounced.found) {
-		json_object_set_new(out, "bounced_email", d->bounced.email.n > 0 ? text(d->bounced.email) : json_null());
+		json_object_set_new(out, "bounced_email", d->bounced.email.n > 0 ? text(d->bounced.email)
+		    : json_null());
 		json_object_set_new(out, "bounced_partners", partners_json(d->bounced.partners, arena));
 		json_object_set_new(out, "bounced_msg_ids", texts(d->bounced.message_ids, false));
-		json_object_set_new(out, "bounced_message", id_or_null(d->bounced.has_message ? d->bounced.message.id : 0));
+		json_object_set_new(out, "bounced_message", id_or_null(d->bounced.has_message
+		    ? d->bounced.message.id : 0));
 	}
 	return out;
 }
@@ -286,7 +298,8 @@ compare(struct report *r, const char *what, json_t *want, json_t *have)
 		char *a = json_dumps(want, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 		char *b = json_dumps(have, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
 
-		printf("%s %s: want %s, have %s\n", r->id, what, a == NULL ? "nothing" : a, b == NULL ? "nothing" : b);
+		printf("%s %s: want %s, have %s\n", r->id, what, a == NULL ? "nothing" : a, b == NULL
+		    ? "nothing" : b);
 		free(a);
 		free(b);
 		r->failed = true;
@@ -350,12 +363,15 @@ compare_route(struct run *run, const json_t *item, const struct answer *a, struc
 
 	/* a record that cannot be created fails in Odoo's database, behind the
 	 * routing: the routes that led there are what can be compared */
-	creation = json_is_true(json_object_get(item, "process")) && outcome != NULL && strcmp(outcome, "error") == 0
+	creation = json_is_true(json_object_get(item, "process")) && outcome != NULL && strcmp(outcome,
+	    "error") == 0
 	    && rule != NULL && strcmp(rule, "processing") == 0 && a->decision.outcome == PN_ROUTED;
 	error = a->decision.outcome == PN_ERROR;
 	if (!creation) {
-		compare(r, "outcome", json_object_get(expect, "outcome"), json_string(pn_outcome_name(a->decision.outcome)));
-		compare(r, "decided_by", json_object_get(expect, "decided_by"), json_string(pn_rule_name(a->decision.rule)));
+		compare(r, "outcome", json_object_get(expect, "outcome"),
+		    json_string(pn_outcome_name(a->decision.outcome)));
+		compare(r, "decided_by", json_object_get(expect, "decided_by"),
+		    json_string(pn_rule_name(a->decision.rule)));
 	}
 	if (!error) {
 		rows = only(json_object_get(expect, "routes"), route_keys);
@@ -402,7 +418,8 @@ header_value(struct run *run, const json_t *item)
 	struct pn_str value, body;
 	struct pn_fields fields;
 
-	if (pn_fields_split(raw_bytes(world_str(item, "arg"), run->arena), run->arena, &fields, &body) != PN_OK
+	if (pn_fields_split(raw_bytes(world_str(item, "arg"), run->arena), run->arena, &fields,
+	    &body) != PN_OK
 	    || fields.n == 0)
 		return json_pack("{s:n}", "value");
 	if (pn_header_value(fields.v[0].name, fields.v[0].raw, run->arena, &value) != PN_OK)

@@ -89,7 +89,8 @@ read_models(struct world *w, const json_t *models, const char *extra)
 	qsort(v, n, sizeof(*v), by_name);
 	w->models = (struct pn_models){ v, n };
 	json_array_foreach(messages, i, row)
-		if (world_str(row, "model").n > 0 && pn_model_find(&w->models, world_str(row, "model")) == NULL)
+		if (world_str(row, "model").n > 0 && pn_model_find(&w->models, world_str(row,
+		    "model")) == NULL)
 			v[n++] = model_of(world_str(row, "model"), NULL);
 	if (extra != NULL && pn_model_find(&w->models, pn_str_c(extra)) == NULL)
 		v[n++] = model_of(pn_str_c(extra), NULL);
@@ -129,7 +130,8 @@ read_domains(struct world *w)
 			.name = name,
 			.ascii = name,
 			.bounce = at_domain(w, sanitised(w, row, "bounce_alias", "bounce", false), name),
-			.catchall = at_domain(w, sanitised(w, row, "catchall_alias", "catchall", false), name),
+			.catchall = at_domain(w, sanitised(w, row, "catchall_alias", "catchall", false),
+			    name),
 			.default_from = from.n == 0 || pn_str_find(from, '@') != PN_STR_NONE ? from
 			    : at_domain(w, from, name),
 			.gateway = &w->gateway,
@@ -335,7 +337,8 @@ stored_of(struct world *w, const json_t *row)
 		.internal = pn_str_eq(world_str(row, "subtype"), PN_STR("note"))
 		    && !pn_str_eq(world_str(row, "type"), PN_STR("auto_comment")),
 		.sole_notified = notified,
-		.sole_notified_email = notified == 0 ? PN_STR_EMPTY : world_str(partner_by_id(w, notified), "email"),
+		.sole_notified_email = notified == 0 ? PN_STR_EMPTY : world_str(partner_by_id(w, notified),
+		    "email"),
 	};
 }
 
@@ -400,7 +403,8 @@ user_of(const json_t *row)
 }
 
 static enum pn_known
-partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_arena *arena, struct pn_partners *out)
+partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_arena *arena,
+    struct pn_partners *out)
 {
 	struct world *w = odoo->ctx;
 	json_t *rows = json_object_get(w->config, "partners"), *row;
@@ -415,7 +419,8 @@ partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_aren
 		if (!literal && pn_address_normalize(text, false, arena, &text) != PN_OK)
 			continue;
 		if (pn_str_eq(text, email))
-			v[n++] = (struct pn_partner){ number(row, "id", 0), user_of(row), number(row, "company", 0) };
+			v[n++] = (struct pn_partner){ number(row, "id", 0), user_of(row), number(row,
+			    "company", 0) };
 	}
 	*out = (struct pn_partners){ v, n };
 	return n > 0 ? PN_YES : PN_NO;
@@ -460,7 +465,8 @@ same_sender(struct world *w, const struct pn_model *model, struct pn_str stored,
 		return pn_str_eq(normal, sender);
 	}
 	/* an unusable sender turns into an empty pattern */
-	return sender.n == 0 || (stored.n > 0 && like(pn_text_lower(sender, w->arena), pn_text_lower(stored, w->arena)));
+	return sender.n == 0 || (stored.n > 0 && like(pn_text_lower(sender, w->arena), pn_text_lower(stored,
+	    w->arena)));
 }
 
 static uint64_t
@@ -494,12 +500,14 @@ count_updates(struct world *w, const struct pn_loop_window *window, const struct
 	json_array_foreach(rows, i, row) {
 		struct pn_str from = world_str(row, "email_from"), type = world_str(row, "type");
 
-		if (!pn_str_eq(world_str(row, "model"), window->model) || number(row, "res_id", 0) != window->record
+		if (!pn_str_eq(world_str(row, "model"), window->model) || number(row, "res_id",
+		    0) != window->record
 		    || (type.n > 0 && !pn_str_eq(type, PN_STR("email")))
 		    || (int64_t)number(row, "age_minutes", 1) > w->minutes)
 			continue;
 		if (author != 0 ? number(row, "author", 0) == author
-		    : pn_str_eq(from, message->email_from) || (message->sender.n > 0 && pn_str_eq(from, message->sender)))
+		    : pn_str_eq(from, message->email_from) || (message->sender.n > 0 && pn_str_eq(from,
+		    message->sender)))
 			count += number(row, "count", 1);
 	}
 	return count;

@@ -23,8 +23,10 @@ static const struct pn_alias_row aliases[] = {
 	{ S("a"), { .id = 1, .local = S("sales"), .full = S("sales@a.test"), .model = S("crm.lead") } },
 	{ S("a"), { .id = 2, .local = S("group"), .full = S("group@a.test"), .model = S("crm.lead"),
 	    .contact = PN_CONTACT_FOLLOWERS } },
-	{ S("a"), { .id = 3, .local = S("any"), .full = S("any"), .model = S("helpdesk.ticket"), .incoming_local = true } },
-	{ S("a"), { .id = 4, .local = S("lead"), .full = S("lead@a.test"), .model = S("crm.lead"), .force_thread_id = 7 } },
+	{ S("a"), { .id = 3, .local = S("any"), .full = S("any"), .model = S("helpdesk.ticket"),
+	    .incoming_local = true } },
+	{ S("a"), { .id = 4, .local = S("lead"), .full = S("lead@a.test"), .model = S("crm.lead"),
+	    .force_thread_id = 7 } },
 	{ S("b"), { .id = 1, .local = S("sales"), .full = S("sales@b.test"), .model = S("crm.lead") } },
 	{ S("k"), { .id = 1, .local = S("sales"), .full = S("sales@k.test"), .model = S("x.model"),
 	    .contact = PN_CONTACT_PARTNERS } },
@@ -44,12 +46,15 @@ configure(struct world *w)
 	static const struct pn_str names[] = { S("a"), S("b"), S("k") };
 	static const struct pn_str hosts[] = { S("a.test"), S("b.test"), S("k.test") };
 	static const struct pn_str bounces[] = { S("bounce@a.test"), S("bounce@b.test"), S("bounce@k.test") };
-	static const struct pn_str catchalls[] = { S("catchall@a.test"), S("catchall@b.test"), S("catchall@k.test") };
+	static const struct pn_str catchalls[] = { S("catchall@a.test"), S("catchall@b.test"),
+	    S("catchall@k.test") };
 
 	for (size_t i = 0; i < 3; i++) {
 		w->gateways[i] = (struct pn_gateway){
-			.name = names[i], .index = i, .domains = &w->domains[i], .domain_count = 1, .stale_after = 3600,
-			.loop_minutes = 10, .loop_threshold = 3, .loop_automatic = (enum pn_loop_answer)(i + 1), .twin_lease = 60,
+			.name = names[i], .index = i, .domains = &w->domains[i], .domain_count = 1,
+			    .stale_after = 3600,
+			.loop_minutes = 10, .loop_threshold = 3,
+			    .loop_automatic = (enum pn_loop_answer)(i + 1), .twin_lease = 60,
 			.complete = i != 0, .unreadable_reject = i == 2,
 		};
 		w->domains[i] = (struct pn_domain){
@@ -65,7 +70,8 @@ configure(struct world *w)
 	w->domains[0].human = S("boss@people.test");
 	w->config = (struct pn_config){
 		.hostname = S("mx.test"),
-		.directory = { .gateways = w->gateways, .gateway_count = 3, .domains = w->domains, .domain_count = 3,
+		.directory = { .gateways = w->gateways, .gateway_count = 3, .domains = w->domains,
+		    .domain_count = 3,
 		    .models = pn_models_odoo19 },
 		.aliases = aliases, .alias_count = PN_COUNT(aliases),
 	};
@@ -90,7 +96,8 @@ open_store(struct world *w)
 	struct pn_error err = { "" };
 	char path[64];
 
-	(void)snprintf(path, sizeof(path), "%s/fuzz_gate.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	(void)snprintf(path, sizeof(path), "%s/fuzz_gate.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" :
+	    "/tmp");
 	if (mkdtemp(path) == NULL)
 		abort();
 	options.path = path;
@@ -147,7 +154,8 @@ check_edits(const struct pn_gate_mail *mail, const struct pn_closing *c)
 		assert(one_line(e->name, false) && one_line(e->args, false));
 		switch (e->kind) {
 		case PN_EDIT_ADD_RCPT:
-			assert(!deleting && one_line(e->text, false) && pn_str_find(e->text, '@') != PN_STR_NONE);
+			assert(!deleting && one_line(e->text, false) && pn_str_find(e->text,
+			    '@') != PN_STR_NONE);
 			added++;
 			break;
 		case PN_EDIT_DELETE_RCPT:
@@ -175,7 +183,8 @@ check_edits(const struct pn_gate_mail *mail, const struct pn_closing *c)
 		bool gone = false;
 
 		for (size_t i = 0; i < c->edit_count && deleted > 0; i++)
-			gone = gone || (c->edits[i].kind == PN_EDIT_DELETE_RCPT && pn_str_eq(c->edits[i].text, mail->rcpts[j].raw));
+			gone = gone || (c->edits[i].kind == PN_EDIT_DELETE_RCPT && pn_str_eq(c->edits[i].text,
+			    mail->rcpts[j].raw));
 		if (!gone)
 			return;
 	}
@@ -187,20 +196,24 @@ check_part(const struct pn_gate_mail *mail, const struct pn_gate_result *r, cons
 {
 	const struct pn_verdict *v = &part->verdict;
 
-	assert(v->reason.n > 0 && v->gateway == part->gateway && one_line(v->reply.code == NULL ? S("") : v->reply.text, false));
+	assert(v->reason.n > 0 && v->gateway == part->gateway && one_line(v->reply.code == NULL ? S("")
+	    : v->reply.text, false));
 	assert(pn_rule_name(v->rule) != NULL);
 	if (v->action == PN_ACTION_REFUSE || v->action == PN_ACTION_DEFER) {
 		assert(mail->smtp && v->reply.code != NULL && v->reply.text.n > 0);
 		assert(v->reply.code[0] == (v->action == PN_ACTION_DEFER ? '4' : '5'));
 		assert(r->closing.action == PN_ACTION_REFUSE || r->closing.action == PN_ACTION_DEFER);
 		/* what is not known leads to no refusal; a loop is counted whatever it is */
-		if (part->has_decision && part->decision.outcome != PN_LOOP_DETECTED && v->rule != PN_RULE_TWIN)
+		if (part->has_decision && part->decision.outcome != PN_LOOP_DETECTED
+		    && v->rule != PN_RULE_TWIN)
 			assert((part->decision.doubts & PN_DOUBT_THREAD) == 0);
-		if (v->rule == PN_RULE_NONE || v->rule == PN_RULE_ALIAS_SECURITY || v->rule == PN_RULE_ALIAS_INVALID)
+		if (v->rule == PN_RULE_NONE || v->rule == PN_RULE_ALIAS_SECURITY
+		    || v->rule == PN_RULE_ALIAS_INVALID)
 			assert((part->decision.doubts & PN_DOUBT_ALIAS) == 0);
 	}
 	if (v->action == PN_ACTION_DISCARD)
-		assert(v->rule == PN_RULE_LOOP_HEADERS || v->rule == PN_RULE_DUPLICATE || v->rule == PN_RULE_LOOP_NEW
+		assert(v->rule == PN_RULE_LOOP_HEADERS || v->rule == PN_RULE_DUPLICATE
+		    || v->rule == PN_RULE_LOOP_NEW
 		    || v->rule == PN_RULE_LOOP_UPDATE || v->rule == PN_RULE_STAMP);
 	if (part->has_decision)
 		for (size_t i = 0; i < part->decision.route_count; i++)
@@ -222,7 +235,8 @@ check(const struct pn_gate_mail *mail, const struct pn_gate_result *r)
 	case PN_ACTION_DISCARD:
 		assert(c->edit_count == 0);
 		for (size_t i = 0; i < mail->rcpt_count; i++)
-			assert(mail->rcpts[i].who.answer == PN_RCPT_OURS && mail->rcpts[i].who.kind != PN_RCPT_ROLE);
+			assert(mail->rcpts[i].who.answer == PN_RCPT_OURS
+			    && mail->rcpts[i].who.kind != PN_RCPT_ROLE);
 		break;
 	case PN_ACTION_ACCEPT:
 	case PN_ACTION_HOLD:
@@ -249,7 +263,8 @@ static size_t
 envelope(const struct pn_gate *gate, struct pn_str line, int64_t now, struct pn_arena *arena,
     struct pn_envelope_rcpt *out)
 {
-	static const struct pn_str notifies[] = { S(""), S("NEVER"), S("SUCCESS"), S("FAILURE,DELAY"), S("x") };
+	static const struct pn_str notifies[] = { S(""), S("NEVER"), S("SUCCESS"), S("FAILURE,DELAY"),
+	    S("x") };
 	struct pn_str word;
 	size_t n = 0;
 
@@ -258,7 +273,8 @@ envelope(const struct pn_gate *gate, struct pn_str line, int64_t now, struct pn_
 
 		if (!sendable(word))
 			continue;
-		out[n] = (struct pn_envelope_rcpt){ .raw = word, .notify = notifies[word.n % PN_COUNT(notifies)],
+		out[n] = (struct pn_envelope_rcpt){ .raw = word,
+		    .notify = notifies[word.n % PN_COUNT(notifies)],
 		    .orcpt = S("") };
 		if (pn_gate_recipient(gate, word, now, arena, &out[n].who, &err) != PN_OK)
 			out[n].who = (struct pn_rcpt){ .answer = PN_RCPT_PASS };

@@ -17,19 +17,25 @@ enum { ARENA_LIMIT = 64 << 20 };
 
 static const struct pn_alias aliases[] = {
 	{ .id = 1, .local = S("sales"), .full = S("sales@a.test"), .model = S("crm.lead") },
-	{ .id = 2, .local = S("group"), .full = S("group@a.test"), .model = S("crm.lead"), .contact = PN_CONTACT_FOLLOWERS,
+	{ .id = 2, .local = S("group"), .full = S("group@a.test"), .model = S("crm.lead"),
+	    .contact = PN_CONTACT_FOLLOWERS,
 	    .force_thread_id = 7 },
-	{ .id = 3, .local = S("any"), .full = S("any@a.test"), .model = S("helpdesk.ticket"), .incoming_local = true,
+	{ .id = 3, .local = S("any"), .full = S("any@a.test"), .model = S("helpdesk.ticket"),
+	    .incoming_local = true,
 	    .contact = PN_CONTACT_PARTNERS },
-	{ .id = 4, .local = S("bad"), .full = S("bad@a.test"), .model = S("mail.none"), .contact = PN_CONTACT_FOLLOWERS },
-	{ .id = 5, .local = S("gone"), .full = S("gone@a.test"), .model = S("crm.lead"), .force_thread_id = 9 },
+	{ .id = 4, .local = S("bad"), .full = S("bad@a.test"), .model = S("mail.none"),
+	    .contact = PN_CONTACT_FOLLOWERS },
+	{ .id = 5, .local = S("gone"), .full = S("gone@a.test"), .model = S("crm.lead"),
+	    .force_thread_id = 9 },
 };
 static const struct pn_domain domain = {
-	.name = S("a.test"), .ascii = S("a.test"), .bounce = S("bounce@a.test"), .catchall = S("catchall@a.test"),
+	.name = S("a.test"), .ascii = S("a.test"), .bounce = S("bounce@a.test"),
+	    .catchall = S("catchall@a.test"),
 	.default_from = S("notifications@a.test"),
 };
 static const struct pn_gateway gateway = {
-	.name = S("a"), .target = PN_TARGET_DOMAIN, .target_value = S("o.test"), .domains = &domain, .domain_count = 1,
+	.name = S("a"), .target = PN_TARGET_DOMAIN, .target_value = S("o.test"), .domains = &domain,
+	    .domain_count = 1,
 	.loop_automatic = PN_LOOP_REFUSE,
 };
 
@@ -37,7 +43,8 @@ static enum pn_status
 find(bool by_local, struct pn_str key, struct pn_aliases *out)
 {
 	for (size_t i = 0; i < PN_COUNT(aliases); i++)
-		if (by_local ? aliases[i].incoming_local && pn_str_eq(aliases[i].local, key) : pn_str_eq(aliases[i].full, key)) {
+		if (by_local ? aliases[i].incoming_local && pn_str_eq(aliases[i].local, key)
+		    : pn_str_eq(aliases[i].full, key)) {
 			*out = (struct pn_aliases){ &aliases[i], 1 };
 			return PN_OK;
 		}
@@ -100,7 +107,8 @@ record(struct pn_odoo *odoo, struct pn_str model, uint64_t id, struct pn_arena *
 }
 
 static enum pn_known
-partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_arena *arena, struct pn_partners *out)
+partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_arena *arena,
+    struct pn_partners *out)
 {
 	struct pn_partner *v = PN_ARENA_ARRAY(arena, struct pn_partner, 2);
 
@@ -133,7 +141,8 @@ same_walk(const struct pn_mime_result *a, const struct pn_mime_result *b)
 	    && a->unreadable_as_bounce == b->unreadable_as_bounce && a->limit_hit == b->limit_hit);
 	if (a->limit_hit)
 		return;
-	assert(a->has_dsn == b->has_dsn && a->has_embedded == b->has_embedded && a->embedded_known == b->embedded_known);
+	assert(a->has_dsn == b->has_dsn && a->has_embedded == b->has_embedded
+	    && a->embedded_known == b->embedded_known);
 	if (a->has_dsn)
 		assert(pn_str_eq(a->final_recipient, b->final_recipient) && pn_str_eq(a->status, b->status));
 	if (a->has_embedded)
@@ -182,7 +191,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct pn_error err = { "" };
 	struct pn_odoo odoo = { .trouble = false };
 	struct pn_route_question question = {
-		.gateway = &gateway, .models = &pn_models_odoo19, .aliases = { NULL, by_full, by_local }, .odoo = &odoo,
+		.gateway = &gateway, .models = &pn_models_odoo19, .aliases = { NULL, by_full, by_local },
+		    .odoo = &odoo,
 		.message = &message,
 	};
 

@@ -28,7 +28,8 @@ struct gate_world {
 
 static const struct pn_alias_row gate_aliases[] = {
 	{ S("acme"), { .id = 1, .local = S("sales"), .full = S("sales@acme.test"), .model = S("crm.lead") } },
-	{ S("acme"), { .id = 2, .local = S("support"), .full = S("support@acme.test"), .model = S("helpdesk.ticket") } },
+	{ S("acme"), { .id = 2, .local = S("support"), .full = S("support@acme.test"),
+	    .model = S("helpdesk.ticket") } },
 	{ S("acme"), { .id = 3, .local = S("group"), .full = S("group@acme.test"), .model = S("crm.lead"),
 	    .contact = PN_CONTACT_FOLLOWERS } },
 	{ S("acme"), { .id = 4, .local = S("members"), .full = S("members@acme.test"), .model = S("crm.lead"),
@@ -45,8 +46,10 @@ static inline struct pn_gateway
 gate_gateway(struct gate_world *w, struct pn_str name, size_t index)
 {
 	return (struct pn_gateway){
-		.name = name, .index = index, .domains = &w->domains[index], .domain_count = 1, .stale_after = 3600,
-		.loop_minutes = 120, .loop_threshold = 20, .loop_person = PN_LOOP_DEFER, .loop_automatic = PN_LOOP_REFUSE,
+		.name = name, .index = index, .domains = &w->domains[index], .domain_count = 1,
+		    .stale_after = 3600,
+		.loop_minutes = 120, .loop_threshold = 20, .loop_person = PN_LOOP_DEFER,
+		    .loop_automatic = PN_LOOP_REFUSE,
 		.twin_lease = 60,
 	};
 }
@@ -80,7 +83,8 @@ gate_config(struct gate_world *w)
 	w->config = (struct pn_config){
 		.hostname = S("mx.test"),
 		.directory = {
-			.gateways = w->gateways, .gateway_count = GATEWAYS, .domains = w->domains, .domain_count = GATEWAYS,
+			.gateways = w->gateways, .gateway_count = GATEWAYS, .domains = w->domains,
+			    .domain_count = GATEWAYS,
 			.models = pn_models_odoo19,
 		},
 		.aliases = gate_aliases, .alias_count = PN_COUNT(gate_aliases), .recipient_limit = 1000,
@@ -126,7 +130,8 @@ gate_rcpts(struct gate_world *w, const char *to)
 
 		assert_true(n < PN_COUNT(w->rcpts));
 		w->rcpts[n] = (struct pn_envelope_rcpt){ .raw = word };
-		if (pn_gate_recipient(&w->gate, word, w->now_ms / 1000, w->arena, &w->rcpts[n].who, &err) != PN_OK)
+		if (pn_gate_recipient(&w->gate, word, w->now_ms / 1000, w->arena, &w->rcpts[n].who,
+		    &err) != PN_OK)
 			w->rcpts[n].who = (struct pn_rcpt){ .answer = PN_RCPT_PASS };
 		n++;
 	}
@@ -151,8 +156,10 @@ gate_deliver(struct gate_world *w, const char *to, const char *mail)
 {
 	struct pn_str text, body;
 	struct pn_gate_mail m = {
-		.rcpts = w->rcpts, .smtp = !w->not_smtp, .outbound = w->outbound, .authenticated = w->authenticated,
-		.null_sender = w->null_sender, .dry_run = w->dry_run, .over_limit = w->over_limit, .now_ms = w->now_ms,
+		.rcpts = w->rcpts, .smtp = !w->not_smtp, .outbound = w->outbound,
+		    .authenticated = w->authenticated,
+		.null_sender = w->null_sender, .dry_run = w->dry_run, .over_limit = w->over_limit,
+		    .now_ms = w->now_ms,
 	};
 
 	pn_arena_reset(w->arena);
@@ -171,7 +178,8 @@ gate_answer(struct gate_world *w)
 	const struct pn_closing *c = &w->result.closing;
 
 	if (c->action == PN_ACTION_REFUSE || c->action == PN_ACTION_DEFER)
-		return pn_arena_cstr(w->arena, pn_arena_printf(w->arena, "%s %s", c->reply.code, c->reply.xcode));
+		return pn_arena_cstr(w->arena, pn_arena_printf(w->arena, "%s %s", c->reply.code,
+		    c->reply.xcode));
 	return pn_action_name(c->action);
 }
 

@@ -40,8 +40,8 @@ joined(struct pn_fields fields, struct pn_arena *arena)
 	struct pn_strs_builder out = { .arena = arena };
 
 	for (size_t i = 0; i < fields.n; i++)
-		pn_strs_add(&out, pn_arena_printf(arena, PN_STR_FMT "=" PN_STR_FMT, PN_STR_ARG(fields.v[i].name),
-		    PN_STR_ARG(fields.v[i].raw)));
+		pn_strs_add(&out, pn_arena_printf(arena, PN_STR_FMT "=" PN_STR_FMT,
+		    PN_STR_ARG(fields.v[i].name), PN_STR_ARG(fields.v[i].raw)));
 	return pn_strs_join(out.list, PN_STR("|"), arena);
 }
 

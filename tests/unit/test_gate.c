@@ -25,58 +25,72 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{ "alias", "<sales@acme.test>", FROM "To: sales@acme.test\r\n" BODY, "accept", "alias", "sales@acme.odoo.test", "" },
-	{ "upper case", "<SALES@Acme.Test>", FROM "To: SALES@Acme.Test\r\n" BODY, "accept", "alias", "SALES@acme.odoo.test", "" },
-	{ "several", "sales@acme.test support@acme.test", FROM "To: sales@acme.test\r\nCc: support@acme.test\r\n" BODY, "accept",
-	    "alias", "sales@acme.odoo.test support@acme.odoo.test", "" },
-	{ "Bcc", "sales@acme.test", FROM "To: x@people.test\r\n" BODY, "accept", "alias", "sales@acme.odoo.test",
-	    "sales@acme.test" },
-	{ "Bcc at a target on this host", "sales@keep.test", FROM "To: x@people.test\r\n" BODY, "accept", "alias", "", "" },
-	{ "beside a mailbox nothing is told", "sales@acme.test joe@people.test", FROM BODY, "accept", "none", NULL, "" },
+	{ "alias", "<sales@acme.test>", FROM "To: sales@acme.test\r\n" BODY, "accept", "alias",
+	    "sales@acme.odoo.test", "" },
+	{ "upper case", "<SALES@Acme.Test>", FROM "To: SALES@Acme.Test\r\n" BODY, "accept", "alias",
+	    "SALES@acme.odoo.test", "" },
+	{ "several", "sales@acme.test support@acme.test", FROM
+	    "To: sales@acme.test\r\nCc: support@acme.test\r\n" BODY, "accept", "alias",
+	    "sales@acme.odoo.test support@acme.odoo.test", "" },
+	{ "Bcc", "sales@acme.test", FROM "To: x@people.test\r\n" BODY, "accept", "alias",
+	    "sales@acme.odoo.test", "sales@acme.test" },
+	{ "Bcc at a target on this host", "sales@keep.test", FROM "To: x@people.test\r\n" BODY, "accept",
+	    "alias", "", "" },
+	{ "beside a mailbox nothing is told", "sales@acme.test joe@people.test", FROM BODY, "accept", "none",
+	    NULL, "" },
 	{ "one address for all", "sales@done.test", FROM "To: sales@done.test\r\n" BODY, "accept", "alias",
 	    "inbox@done.odoo.test", "" },
-	{ "unknown address, learned table", "nobody@acme.test", FROM "To: nobody@acme.test\r\n" BODY, "accept",
-	    "unknown_address", "nobody@acme.odoo.test", "" },
-	{ "unknown address, complete table", "nobody@done.test", FROM "To: nobody@done.test\r\n" BODY, "550 5.1.1", "none",
-	    "", "" },
+	{ "unknown address, learned table", "nobody@acme.test", FROM "To: nobody@acme.test\r\n" BODY,
+	    "accept", "unknown_address", "nobody@acme.odoo.test", "" },
+	{ "unknown address, complete table", "nobody@done.test", FROM "To: nobody@done.test\r\n" BODY,
+	    "550 5.1.1", "none", "", "" },
 	{ "perhaps a reply, complete table", "nobody@done.test",
-	    FROM "To: nobody@done.test\r\nReferences: <who@knows.test>\r\n" BODY, "accept", "none", NULL, "" },
-	{ "subaddress", "sales+x@done.test", FROM "To: sales+x@done.test\r\n" BODY, "550 5.1.1", "none", "", "" },
-	{ "catchall", "catchall@acme.test", FROM "To: catchall@acme.test\r\n" BODY, "550 5.7.1", "catchall_direct", "", "" },
+	    FROM "To: nobody@done.test\r\nReferences: <who@knows.test>\r\n" BODY, "accept", "none", NULL,
+	    "" },
+	{ "subaddress", "sales+x@done.test", FROM "To: sales+x@done.test\r\n" BODY, "550 5.1.1", "none", "",
+	    "" },
+	{ "catchall", "catchall@acme.test", FROM "To: catchall@acme.test\r\n" BODY, "550 5.7.1",
+	    "catchall_direct", "", "" },
 	{ "catchall, perhaps a reply", "catchall@acme.test",
-	    FROM "To: catchall@acme.test\r\nIn-Reply-To: <who@knows.test>\r\n" BODY, "accept", "catchall_direct",
-	    "catchall@acme.odoo.test", "" },
+	    FROM "To: catchall@acme.test\r\nIn-Reply-To: <who@knows.test>\r\n" BODY, "accept",
+	    "catchall_direct", "catchall@acme.odoo.test", "" },
 	{ "catchall beside an alias", "catchall@acme.test sales@acme.test",
 	    FROM "To: catchall@acme.test, sales@acme.test\r\n" BODY, "accept", "alias", NULL, "" },
 	{ "catchall beside an unknown address", "catchall@done.test x@done.test",
 	    FROM "To: catchall@done.test, x@done.test\r\n" BODY, "550 5.7.1", "catchall_mixed", "", "" },
-	{ "catchall beside a mailbox", "catchall@acme.test joe@people.test", FROM "To: catchall@acme.test, joe@people.test\r\n"
-	    BODY, "accept", "catchall_mixed", NULL, "" },
-	{ "misconfigured", "group@done.test", FROM "To: group@done.test\r\n" BODY, "451 4.3.5", "alias_invalid", "", "" },
-	{ "misconfigured, another routes", "group@acme.test sales@acme.test", FROM "To: group@acme.test, sales@acme.test\r\n"
-	    BODY, "accept", "alias", NULL, "" },
-	{ "misconfigured, another may route", "group@acme.test new@acme.test", FROM "To: group@acme.test, new@acme.test\r\n"
-	    BODY, "accept", "alias_invalid", NULL, "" },
-	{ "who may write is not known", "members@acme.test", FROM "To: members@acme.test\r\n" BODY, "accept", "alias",
-	    "members@acme.odoo.test", "" },
-	{ "record is not known", "lead-11@acme.test", FROM "To: lead-11@acme.test\r\n" BODY, "accept", "alias",
-	    "lead-11@acme.odoo.test", "" },
+	{ "catchall beside a mailbox", "catchall@acme.test joe@people.test", FROM
+	    "To: catchall@acme.test, joe@people.test\r\n" BODY, "accept", "catchall_mixed", NULL, "" },
+	{ "misconfigured", "group@done.test", FROM "To: group@done.test\r\n" BODY, "451 4.3.5",
+	    "alias_invalid", "", "" },
+	{ "misconfigured, another routes", "group@acme.test sales@acme.test", FROM
+	    "To: group@acme.test, sales@acme.test\r\n" BODY, "accept", "alias", NULL, "" },
+	{ "misconfigured, another may route", "group@acme.test new@acme.test", FROM
+	    "To: group@acme.test, new@acme.test\r\n" BODY, "accept", "alias_invalid", NULL, "" },
+	{ "who may write is not known", "members@acme.test", FROM "To: members@acme.test\r\n" BODY, "accept",
+	    "alias", "members@acme.odoo.test", "" },
+	{ "record is not known", "lead-11@acme.test", FROM "To: lead-11@acme.test\r\n" BODY, "accept",
+	    "alias", "lead-11@acme.odoo.test", "" },
 	{ "report", "bounce@acme.test", DSN, "accept", "is_bounce", "bounce@acme.odoo.test", "" },
 	{ "answer to a loop notice", "sales@acme.test",
-	    FROM "To: sales@acme.test\r\nReferences: <1-loop-detection-bounce-email@acme.test>\r\n" BODY, "discard",
-	    "loop_headers", "", "" },
+	    FROM "To: sales@acme.test\r\nReferences: <1-loop-detection-bounce-email@acme.test>\r\n" BODY,
+	    "discard", "loop_headers", "", "" },
 	{ "the same beside a mailbox", "sales@acme.test joe@people.test",
-	    FROM "To: sales@acme.test\r\nReferences: <1-loop-detection-bounce-email@acme.test>\r\n" BODY, "accept",
-	    "loop_headers", "", "" },
-	{ "unreadable", "sales@acme.test", FROM "To: sales@\r\n" BODY, "accept", "parse", "sales@acme.odoo.test", "" },
-	{ "unreadable body", "sales@acme.test", FROM "To: sales@acme.test\r\nContent-Type: font/woff\r\n" BODY, "accept", "parse",
+	    FROM "To: sales@acme.test\r\nReferences: <1-loop-detection-bounce-email@acme.test>\r\n" BODY,
+	    "accept", "loop_headers", "", "" },
+	{ "unreadable", "sales@acme.test", FROM "To: sales@\r\n" BODY, "accept", "parse",
 	    "sales@acme.odoo.test", "" },
-	{ "no header at all", "sales@acme.test", "\r\n", "accept", "alias", "sales@acme.odoo.test", "sales@acme.test" },
-	{ "our stamp", "sales@acme.test", FROM "X-Postern-Stamp: mx.test/acme\r\nTo: sales@acme.test\r\n" BODY, "554 5.4.6",
-	    "stamp", "", "" },
-	{ "a stamp for another gateway", "sales@acme.test", FROM "X-Postern-Stamp: mx.test/done\r\nTo: sales@acme.test\r\n" BODY,
-	    "accept", "alias", "sales@acme.odoo.test", "" },
-	{ "role", "postmaster@acme.test", FROM "To: postmaster@acme.test\r\n" BODY, "accept", "", "boss@people.test", "" },
+	{ "unreadable body", "sales@acme.test", FROM
+	    "To: sales@acme.test\r\nContent-Type: font/woff\r\n" BODY, "accept", "parse",
+	    "sales@acme.odoo.test", "" },
+	{ "no header at all", "sales@acme.test", "\r\n", "accept", "alias", "sales@acme.odoo.test",
+	    "sales@acme.test" },
+	{ "our stamp", "sales@acme.test", FROM "X-Postern-Stamp: mx.test/acme\r\nTo: "
+	    "sales@acme.test\r\n" BODY, "554 5.4.6", "stamp", "", "" },
+	{ "a stamp for another gateway", "sales@acme.test", FROM
+	    "X-Postern-Stamp: mx.test/done\r\nTo: sales@acme.test\r\n" BODY, "accept", "alias",
+	    "sales@acme.odoo.test", "" },
+	{ "role", "postmaster@acme.test", FROM "To: postmaster@acme.test\r\n" BODY, "accept", "",
+	    "boss@people.test", "" },
 	{ "nothing of ours", "joe@people.test", FROM "To: joe@people.test\r\n" BODY, "accept", "", "", "" },
 };
 
@@ -90,9 +104,12 @@ mails_are_answered(void **state)
 
 		gate_deliver(w, row->to, row->mail);
 		expect(w, row->name, row->answer, row->rule);
-		if (row->added != NULL && !pn_str_eq(gate_added(w, PN_EDIT_ADD_RCPT, NULL), pn_str_c(row->added)))
-			fail_msg("%s: to " PN_STR_FMT, row->name, PN_STR_ARG(gate_added(w, PN_EDIT_ADD_RCPT, NULL)));
-		if (!pn_str_eq(gate_added(w, PN_EDIT_INSERT_HEADER, "Delivered-To"), pn_str_c(row->delivered_to)))
+		if (row->added != NULL && !pn_str_eq(gate_added(w, PN_EDIT_ADD_RCPT, NULL),
+		    pn_str_c(row->added)))
+			fail_msg("%s: to " PN_STR_FMT, row->name, PN_STR_ARG(gate_added(w, PN_EDIT_ADD_RCPT,
+			    NULL)));
+		if (!pn_str_eq(gate_added(w, PN_EDIT_INSERT_HEADER, "Delivered-To"),
+		    pn_str_c(row->delivered_to)))
 			fail_msg("%s: Delivered-To", row->name);
 	}
 }
@@ -103,13 +120,15 @@ tenants_decide_alone(void **state)
 	struct gate_world *w = *state;
 
 	/* refused by one, routed by the other: softened, and each goes its way */
-	gate_deliver(w, "sales@acme.test nobody@done.test", FROM "To: sales@acme.test, nobody@done.test\r\n" BODY);
+	gate_deliver(w, "sales@acme.test nobody@done.test", FROM
+	    "To: sales@acme.test, nobody@done.test\r\n" BODY);
 	assert_string_equal(gate_answer(w), "accept");
 	assert_int_equal(w->result.part_count, 2);
 	assert_int_equal(w->result.parts[0].verdict.rule, PN_RULE_ALIAS);
 	assert_int_equal(w->result.parts[1].decided.action, PN_ACTION_REFUSE);
 	assert_int_equal(w->result.parts[1].verdict.action, PN_ACTION_HAND_OVER);
-	assert_true(pn_str_eq(gate_added(w, PN_EDIT_ADD_RCPT, NULL), S("sales@acme.odoo.test inbox@done.odoo.test")));
+	assert_true(pn_str_eq(gate_added(w, PN_EDIT_ADD_RCPT, NULL),
+	    S("sales@acme.odoo.test inbox@done.odoo.test")));
 	/* an address in a header steers nothing to its tenant */
 	gate_deliver(w, "sales@acme.test", FROM "To: sales@acme.test, sales@done.test\r\n" BODY);
 	assert_int_equal(w->result.part_count, 1);
@@ -143,7 +162,8 @@ retired_addresses_reach_their_successor(void **state)
 	/* the old catchall is one still */
 	w->domains[DONE].catchall = S("all@done.test");
 	tool_must(w->tool, pn_gate_apply(&w->gate, NOW_MS / 1000, NULL, &w->tool->err));
-	gate_deliver(w, "catchall@done.test", FROM "To: catchall@done.test\r\nIn-Reply-To: <who@knows.test>\r\n" BODY);
+	gate_deliver(w, "catchall@done.test", FROM "To: catchall@done.test\r\nIn-Reply-To: "
+	    "<who@knows.test>\r\n" BODY);
 	expect(w, "old catchall, a reply", "accept", "catchall_mixed");
 	gate_deliver(w, "catchall@done.test", FROM "To: catchall@done.test\r\n" BODY);
 	expect(w, "old catchall", "550 5.7.1", "catchall_mixed");
@@ -179,31 +199,41 @@ outbound_mail_teaches_threads(void **state)
 		uint64_t record;
 		size_t learned;
 	} table[] = {
-		{ "its own id", OUT "Message-Id: <o1@acme.test>\r\nX-Odoo-Objects: crm.lead-42\r\n" BODY, "<o1@acme.test>",
-		    "reply", "crm.lead", 42, 1 },
-		{ "earlier ones", OUT "Message-Id: <o2@acme.test>\r\nReferences: <e1@people.test> <e2@people.test>\r\n"
-		    "X-Odoo-Objects: crm.lead-43\r\n" BODY, "<e1@people.test>", "reply", "crm.lead", 43, 3 },
-		{ "a task and its project", OUT "Message-Id: <o3@acme.test>\r\nX-Odoo-Objects: project.task-7, project.project-1\r\n"
-		    BODY, "<o3@acme.test>", "reply", "project.task", 7, 1 },
-		{ "without the header, by its form", OUT "Message-Id: <1.2-openerp-9-crm.lead@acme.test>\r\n" BODY,
+		{ "its own id", OUT "Message-Id: <o1@acme.test>\r\nX-Odoo-Objects: crm.lead-42\r\n" BODY,
+		    "<o1@acme.test>", "reply", "crm.lead", 42, 1 },
+		{ "earlier ones", OUT "Message-Id: <o2@acme.test>\r\nReferences: <e1@people.test> "
+		    "<e2@people.test>\r\n" "X-Odoo-Objects: crm.lead-43\r\n" BODY, "<e1@people.test>",
+		    "reply", "crm.lead", 43, 3 },
+		{ "a task and its project", OUT "Message-Id: <o3@acme.test>\r\nX-Odoo-Objects: "
+		    "project.task-7, project.project-1\r\n" BODY, "<o3@acme.test>", "reply", "project.task",
+		    7, 1 },
+		{ "without the header, by its form", OUT
+		    "Message-Id: <1.2-openerp-9-crm.lead@acme.test>\r\n" BODY,
 		    "<1.2-openerp-9-crm.lead@acme.test>", "reply", "crm.lead", 9, 1 },
-		{ "another spelling of From", "From: joe@ACME.test\r\nMessage-Id: <o4@acme.test>\r\nX-Odoo-Objects: crm.lead-44\r\n"
-		    BODY, "<o4@acme.test>", "reply", "crm.lead", 44, 1 },
-		{ "mailing that wants new threads", OUT "Message-Id: <1.2-openerp-reply_to@acme.test>\r\nX-Odoo-Objects: crm.lead-45\r\n"
-		    BODY, "<x1@acme.test>", "catchall_direct", NULL, 0, 0 },
-		{ "written by a person", OUT "Message-Id: <o5@acme.test>\r\n" BODY, "<o5@acme.test>", "catchall_direct", NULL, 0, 0 },
-		{ "somebody else's From", "From: joe@people.test\r\nMessage-Id: <o6@acme.test>\r\nX-Odoo-Objects: crm.lead-46\r\n"
-		    BODY, "<o6@acme.test>", "catchall_direct", NULL, 0, 0 },
-		{ "another tenant's From", "From: joe@done.test\r\nMessage-Id: <o7@acme.test>\r\nX-Odoo-Objects: crm.lead-47\r\n"
-		    BODY, "<o7@acme.test>", "catchall_direct", NULL, 0, 1 },
-		{ "no model", OUT "Message-Id: <o8@acme.test>\r\nX-Odoo-Objects: crm lead-48\r\n" BODY, "<o8@acme.test>",
+		{ "another spelling of From", "From: joe@ACME.test\r\nMessage-Id: "
+		    "<o4@acme.test>\r\nX-Odoo-Objects: crm.lead-44\r\n" BODY, "<o4@acme.test>", "reply",
+		    "crm.lead", 44, 1 },
+		{ "mailing that wants new threads", OUT
+		    "Message-Id: <1.2-openerp-reply_to@acme.test>\r\nX-Odoo-Objects: crm.lead-45\r\n" BODY,
+		    "<x1@acme.test>", "catchall_direct", NULL, 0, 0 },
+		{ "written by a person", OUT "Message-Id: <o5@acme.test>\r\n" BODY, "<o5@acme.test>",
 		    "catchall_direct", NULL, 0, 0 },
-		{ "a line break for a model", OUT "Message-Id: <o9@acme.test>\r\nX-Odoo-Objects: =?utf-8?q?a=0AX=3A_b=2D3?=\r\n" BODY,
-		    "<o9@acme.test>", "catchall_direct", NULL, 0, 0 },
-		{ "no record", OUT "Message-Id: <o10@acme.test>\r\nX-Odoo-Objects: crm.lead-0\r\n" BODY, "<o10@acme.test>",
+		{ "somebody else's From", "From: joe@people.test\r\nMessage-Id: "
+		    "<o6@acme.test>\r\nX-Odoo-Objects: crm.lead-46\r\n" BODY, "<o6@acme.test>",
 		    "catchall_direct", NULL, 0, 0 },
-		{ "stamped: it came from outside", OUT "Message-Id: <o11@acme.test>\r\nX-Postern-Stamp: mx.test/acme\r\n"
-		    "X-Odoo-Objects: crm.lead-49\r\n" BODY, "<o11@acme.test>", "catchall_direct", NULL, 0, 0 },
+		{ "another tenant's From", "From: joe@done.test\r\nMessage-Id: "
+		    "<o7@acme.test>\r\nX-Odoo-Objects: crm.lead-47\r\n" BODY, "<o7@acme.test>",
+		    "catchall_direct", NULL, 0, 1 },
+		{ "no model", OUT "Message-Id: <o8@acme.test>\r\nX-Odoo-Objects: crm lead-48\r\n" BODY,
+		    "<o8@acme.test>", "catchall_direct", NULL, 0, 0 },
+		{ "a line break for a model", OUT "Message-Id: <o9@acme.test>\r\nX-Odoo-Objects: "
+		    "=?utf-8?q?a=0AX=3A_b=2D3?=\r\n" BODY, "<o9@acme.test>", "catchall_direct", NULL, 0, 0 },
+		{ "no record", OUT "Message-Id: <o10@acme.test>\r\nX-Odoo-Objects: crm.lead-0\r\n" BODY,
+		    "<o10@acme.test>", "catchall_direct", NULL, 0, 0 },
+		{ "stamped: it came from outside", OUT
+		    "Message-Id: <o11@acme.test>\r\nX-Postern-Stamp: mx.test/acme\r\n"
+		    "X-Odoo-Objects: crm.lead-49\r\n" BODY, "<o11@acme.test>", "catchall_direct", NULL, 0,
+		    0 },
 	};
 	struct gate_world *w = *state;
 
@@ -233,10 +263,12 @@ unauthenticated_with_a_past_is_not_outbound(void **state)
 	gate_deliver(w, "jane@people.test", "Received: from x by y\r\n" OUT
 	    "Message-Id: <r1@acme.test>\r\nX-Odoo-Objects: crm.lead-1\r\n" BODY);
 	assert_int_equal(w->result.learned, 0);
-	gate_deliver(w, "jane@people.test", OUT "Message-Id: <r2@acme.test>\r\nX-Odoo-Objects: crm.lead-1\r\n" BODY);
+	gate_deliver(w, "jane@people.test", OUT "Message-Id: <r2@acme.test>\r\nX-Odoo-Objects: "
+	    "crm.lead-1\r\n" BODY);
 	assert_int_equal(w->result.learned, 1);
 	w->outbound = false;
-	gate_deliver(w, "jane@people.test", OUT "Message-Id: <r3@acme.test>\r\nX-Odoo-Objects: crm.lead-1\r\n" BODY);
+	gate_deliver(w, "jane@people.test", OUT "Message-Id: <r3@acme.test>\r\nX-Odoo-Objects: "
+	    "crm.lead-1\r\n" BODY);
 	assert_int_equal(w->result.learned, 0);
 }
 
@@ -246,7 +278,8 @@ accepted_mail_teaches_its_model(void **state)
 	struct gate_world *w = *state;
 	const struct pn_route *route;
 
-	gate_deliver(w, "sales@acme.test", FROM "To: sales@acme.test\r\nMessage-Id: <in1@people.test>\r\n" BODY);
+	gate_deliver(w, "sales@acme.test", FROM "To: sales@acme.test\r\nMessage-Id: "
+	    "<in1@people.test>\r\n" BODY);
 	assert_string_equal(gate_answer(w), "accept");
 	reply(w, "<in1@people.test>");
 	expect(w, "its model is known, not its record", "accept", "reply");
@@ -254,10 +287,12 @@ accepted_mail_teaches_its_model(void **state)
 	assert_str(route->model, "crm.lead");
 	assert_true(route->thread_unknown);
 	/* another alias takes it over: a forward */
-	gate_deliver(w, "support@acme.test", FROM "To: support@acme.test\r\nReferences: <in1@people.test>\r\n" BODY);
+	gate_deliver(w, "support@acme.test", FROM "To: support@acme.test\r\nReferences: "
+	    "<in1@people.test>\r\n" BODY);
 	expect(w, "forward", "accept", "alias");
 	/* what was refused teaches nothing */
-	gate_deliver(w, "nobody@done.test", FROM "To: nobody@done.test\r\nMessage-Id: <in2@people.test>\r\n" BODY);
+	gate_deliver(w, "nobody@done.test", FROM "To: nobody@done.test\r\nMessage-Id: "
+	    "<in2@people.test>\r\n" BODY);
 	reply(w, "<in2@people.test>");
 	expect(w, "refused", "accept", "catchall_direct");
 	assert_int_equal(tool_usage(w->tool).threads, 1);
@@ -268,15 +303,20 @@ what_odoo_has_is_dropped(void **state)
 {
 	struct gate_world *w = *state;
 	struct pn_thread threads[] = {
-		{ .message_id = S("<known@x>"), .model = S("crm.lead"), .res_id = 1, .origin = PN_THREAD_SYNCED },
-		{ .message_id = S("<sent@x>"), .model = S("crm.lead"), .res_id = 1, .origin = PN_THREAD_OUTBOUND },
-		{ .message_id = S("<passed@x>"), .model = S("crm.lead"), .res_id = 0, .origin = PN_THREAD_INBOUND },
+		{ .message_id = S("<known@x>"), .model = S("crm.lead"), .res_id = 1,
+		    .origin = PN_THREAD_SYNCED },
+		{ .message_id = S("<sent@x>"), .model = S("crm.lead"), .res_id = 1,
+		    .origin = PN_THREAD_OUTBOUND },
+		{ .message_id = S("<passed@x>"), .model = S("crm.lead"), .res_id = 0,
+		    .origin = PN_THREAD_INBOUND },
 	};
 
-	tool_must(w->tool, pn_thread_learn(w->tool->store, S("acme"), threads, 3, NOW_MS / 1000, &w->tool->err));
+	tool_must(w->tool, pn_thread_learn(w->tool->store, S("acme"), threads, 3, NOW_MS / 1000,
+	    &w->tool->err));
 	gate_deliver(w, "sales@acme.test", FROM "To: sales@acme.test\r\nMessage-Id: <known@x>\r\n" BODY);
 	expect(w, "synced", "discard", "duplicate_message_id");
-	gate_deliver(w, "sales@acme.test joe@people.test", FROM "To: sales@acme.test\r\nMessage-Id: <known@x>\r\n" BODY);
+	gate_deliver(w, "sales@acme.test joe@people.test", FROM
+	    "To: sales@acme.test\r\nMessage-Id: <known@x>\r\n" BODY);
 	expect(w, "synced, beside a mailbox", "accept", "duplicate_message_id");
 	gate_deliver(w, "sales@acme.test", FROM "To: sales@acme.test\r\nMessage-Id: <sent@x>\r\n" BODY);
 	expect(w, "our word for it is not enough", "accept", "alias");
@@ -296,7 +336,8 @@ twins_wait_for_the_lease(void **state)
 		{ "at once", 0, "sales@acme.test", "451 4.7.1", "twin" },
 		{ "to others of ours", 10000, "sales@acme.test support@acme.test", "451 4.7.1", "twin" },
 		{ "just before the end", 59999, "sales@acme.test", "451 4.7.1", "twin" },
-		{ "beside a mailbox the mixed rule wins", 59999, "sales@acme.test joe@people.test", "accept", "alias" },
+		{ "beside a mailbox the mixed rule wins", 59999, "sales@acme.test joe@people.test", "accept",
+		    "alias" },
 		{ "another gateway", 59999, "sales@done.test", "accept", "alias" },
 		{ "behind the lease", 60000, "sales@acme.test", "accept", "alias" },
 		{ "and its own lease", 119999, "sales@acme.test", "451 4.7.1", "twin" },
@@ -305,7 +346,8 @@ twins_wait_for_the_lease(void **state)
 
 	for (size_t i = 0; i < PN_COUNT(table); i++) {
 		w->now_ms = NOW_MS + table[i].after;
-		gate_deliver(w, table[i].to, FROM "To: sales@acme.test, support@acme.test, sales@done.test\r\n" ID BODY);
+		gate_deliver(w, table[i].to, FROM "To: sales@acme.test, support@acme.test, "
+		    "sales@done.test\r\n" ID BODY);
 		expect(w, table[i].name, table[i].answer, table[i].rule);
 	}
 	/* a mail without Message-ID has no twin */
@@ -412,7 +454,8 @@ no_order_loses_a_mail(void **state)
 	for (unsigned i = 0; i < FATES * FATES * 4; i++)
 		for (unsigned j = 0; j < FATES * FATES * 4; j++)
 			for (size_t k = 0; k < PN_COUNT(starts); k++) {
-				(void)snprintf(mail, sizeof(mail), "From: p%u@x.test\r\nTo: sales@acme.test\r\n"
+				(void)snprintf(mail, sizeof(mail),
+				    "From: p%u@x.test\r\nTo: sales@acme.test\r\n"
 				    "Message-Id: <%u@x>\r\n\r\n", stories % 100, stories);
 				tell(w, client(i, NOW_MS), client(j, NOW_MS + starts[k]), mail);
 				stories++;
@@ -429,10 +472,12 @@ many(struct gate_world *w, unsigned n, const char *from, const char *to, const c
 	char mail[512];
 
 	for (unsigned i = 0; i < n; i++) {
-		(void)snprintf(mail, sizeof(mail), "From: %s\r\nTo: %s\r\nMessage-Id: <m%u@x>\r\n%s\r\nx\r\n", from, to, number++, extra);
+		(void)snprintf(mail, sizeof(mail), "From: %s\r\nTo: %s\r\nMessage-Id: <m%u@x>\r\n%s\r\nx\r\n",
+		    from, to, number++, extra);
 		gate_deliver(w, to, mail);
 		if (i + 1 < n)
-			expect(w, "below the threshold", "accept", pn_rule_name(w->result.parts[0].verdict.rule));
+			expect(w, "below the threshold", "accept",
+			    pn_rule_name(w->result.parts[0].verdict.rule));
 	}
 }
 
@@ -492,13 +537,15 @@ some_are_never_counted(void **state)
 	for (int i = 0; i < 30; i++)
 		gate_deliver(w, "nobody@done.test", FROM "To: nobody@done.test\r\n" ID BODY);
 	for (int i = 0; i < 30; i++) {
-		gate_deliver(w, "postmaster@acme.test", "From: kim@people.test\r\nTo: postmaster@acme.test\r\n" BODY);
+		gate_deliver(w, "postmaster@acme.test",
+		    "From: kim@people.test\r\nTo: postmaster@acme.test\r\n" BODY);
 		expect(w, "a role", "accept", "");
 	}
 	assert_int_equal(tool_usage(w->tool).windows, 0);
 	for (int i = 0; i < 30; i++) {
 		w->now_ms += 61000;
-		gate_deliver(w, "sales@acme.test", "From: lee@people.test\r\nTo: sales@acme.test\r\n" ID BODY);
+		gate_deliver(w, "sales@acme.test", "From: lee@people.test\r\nTo: "
+		    "sales@acme.test\r\n" ID BODY);
 		expect(w, "the same mail", "accept", "alias");
 	}
 }
@@ -509,7 +556,8 @@ a_loop_spares_the_others(void **state)
 	struct gate_world *w = *state;
 
 	many(w, 20, "jane@people.test", "sales@acme.test", "");
-	gate_deliver(w, "sales@acme.test joe@people.test", FROM "To: sales@acme.test\r\nPrecedence: bulk\r\n" ID BODY);
+	gate_deliver(w, "sales@acme.test joe@people.test", FROM
+	    "To: sales@acme.test\r\nPrecedence: bulk\r\n" ID BODY);
 	expect(w, "automatic beside a mailbox", "accept", "loop_new");
 	assert_int_equal(w->result.parts[0].verdict.action, PN_ACTION_DISCARD);
 	assert_true(pn_str_eq(gate_added(w, PN_EDIT_DELETE_RCPT, NULL), S("sales@acme.test")));
@@ -571,8 +619,9 @@ what_cannot_be_found_out_is_deferred(void **state)
 	assert_true(n > 0 && n < PN_COUNT(views));
 	{
 		struct pn_envelope_rcpt rcpts[] = {
-			{ .raw = S("<sales@acme.test>"), .who = { .kind = PN_RCPT_ALIAS, .answer = PN_RCPT_OURS,
-			    .gateway = &w->gateways[ACME], .domain = &w->domains[ACME] } },
+			{ .raw = S("<sales@acme.test>"), .who = { .kind = PN_RCPT_ALIAS,
+			    .answer = PN_RCPT_OURS, .gateway = &w->gateways[ACME],
+			    .domain = &w->domains[ACME] } },
 			{ .raw = S("<joe@people.test>"), .who = { .answer = PN_RCPT_PASS } },
 		};
 		struct pn_gate_mail mail = { .rcpts = rcpts, .smtp = true, .now_ms = NOW_MS };
@@ -607,7 +656,8 @@ a_full_state_defers(void **state)
 	tool_open(w->tool);
 	w->gate.store = w->tool->store;
 	do {
-		(void)snprintf(mail, sizeof(mail), "From: p%u@x\r\nTo: sales@acme.test\r\nMessage-Id: <%0900u@x>\r\n\r\n", i, i);
+		(void)snprintf(mail, sizeof(mail), "From: p%u@x\r\nTo: sales@acme.test\r\nMessage-Id: "
+		    "<%0900u@x>\r\n\r\n", i, i);
 		gate_deliver(w, "sales@acme.test", mail);
 	} while (w->result.closing.action == PN_ACTION_ACCEPT && ++i < 20000);
 	expect(w, "map full", "451 4.3.0", "trouble");
@@ -645,7 +695,8 @@ bad_input_ends_soon(void **state)
 		{ "100,000 recipients", FROM "To: ", "u%u@acme.test,", 100000, "\r\n\r\n" },
 		{ "100,000 strangers", FROM "To: ", "u%u@x.test,", 100000, "\r\n\r\n" },
 		{ "the same 100,000 times", FROM "Cc: ", "sales@acme.test,", 100000, "\r\n\r\n" },
-		{ "10,000 References", FROM "To: sales@acme.test\r\nReferences:", " <%u@x.test>\r\n", 10000, "\r\n" },
+		{ "10,000 References", FROM "To: sales@acme.test\r\nReferences:", " <%u@x.test>\r\n", 10000,
+		    "\r\n" },
 		{ "10,000 fields", FROM, "To: u%u@acme.test\r\n", 10000, "\r\n" },
 		{ "a header of 1 MB", FROM "To: ", "aaaaaaaaaaaaaaaa", 65536, "\r\n\r\n" },
 		{ "brackets", FROM "To: ", "(<", 50000, "\r\n\r\n" },
@@ -656,11 +707,13 @@ bad_input_ends_soon(void **state)
 		{ "an address of 64 kB", FROM "To: ", "x", 65536, "@acme.test\r\n\r\n" },
 		{ "encoded words", FROM "To: ", "=?utf-8?q?a?= ", 20000, "<sales@acme.test>\r\n\r\n" },
 		{ "folds", FROM "To: ", "\r\n ", 100000, "sales@acme.test\r\n\r\n" },
-		{ "nested parts", FROM "To: bounce@acme.test\r\n", "Content-Type: multipart/report; boundary=b%u\r\n\r\n--b%u\r\n",
-		    1000, "\r\n" },
-		{ "nested mails", FROM "To: bounce@acme.test\r\n", "Content-Type: message/rfc822\r\n\r\n", 5000, "\r\n" },
+		{ "nested parts", FROM "To: bounce@acme.test\r\n",
+		    "Content-Type: multipart/report; boundary=b%u\r\n\r\n--b%u\r\n", 1000, "\r\n" },
+		{ "nested mails", FROM "To: bounce@acme.test\r\n", "Content-Type: message/rfc822\r\n\r\n",
+		    5000, "\r\n" },
 		{ "parameters", FROM "Content-Type: text/plain", "; a*%u=b", 50000, "\r\n\r\n" },
-		{ "our own headers", FROM, "X-Postern-Stamp: mx.test/x\r\n", 10000, "To: sales@acme.test\r\n\r\n" },
+		{ "our own headers", FROM, "X-Postern-Stamp: mx.test/x\r\n", 10000,
+		    "To: sales@acme.test\r\n\r\n" },
 		{ "ids without an end", FROM "References: ", "<a", 100000, "\r\n\r\n" },
 		{ "line ends", FROM "To: ", "\r\n\n\r ", 50000, "\r\n\r\n" },
 	};

@@ -39,9 +39,12 @@ static const struct {
 	{ "two aliases of one model", "j@x", "j@x", { NEW("crm.lead"), NEW("crm.lead") }, 2, "crm.lead" },
 	{ "two models", "j@x", "j@x", { NEW("project.task"), NEW("crm.lead") }, 2, "project.task crm.lead" },
 	{ "a record", "j@x", "j@x", { RECORD("crm.lead", 7) }, 1, "crm.lead:7" },
-	{ "the same record twice", "j@x", "j@x", { RECORD("crm.lead", 7), RECORD("crm.lead", 7) }, 2, "crm.lead:7" },
-	{ "two records", "j@x", "j@x", { RECORD("crm.lead", 7), RECORD("crm.lead", 8) }, 2, "crm.lead:7 crm.lead:8" },
-	{ "new ones before records", "j@x", "j@x", { RECORD("crm.lead", 7), NEW("crm.lead") }, 2, "crm.lead crm.lead:7" },
+	{ "the same record twice", "j@x", "j@x", { RECORD("crm.lead", 7), RECORD("crm.lead", 7) }, 2,
+	    "crm.lead:7" },
+	{ "two records", "j@x", "j@x", { RECORD("crm.lead", 7), RECORD("crm.lead", 8) }, 2,
+	    "crm.lead:7 crm.lead:8" },
+	{ "new ones before records", "j@x", "j@x", { RECORD("crm.lead", 7), NEW("crm.lead") }, 2,
+	    "crm.lead crm.lead:7" },
 	{ "equal ids of two models", "j@x", "j@x", { RECORD("crm.lead", 7), RECORD("project.task", 7) }, 2,
 	    "crm.lead:7 project.task:7" },
 	{ "a model without primary email", "j@x", "j@x", { NEW("mail.quiet") }, 1, "" },
@@ -49,7 +52,8 @@ static const struct {
 	{ "a model that is not listed", "j@x", "j@x", { NEW("x.own") }, 1, "x.own" },
 	{ "fallback", "j@x", "j@x", { FALLBACK("crm.lead") }, 1, "" },
 	{ "reply to a record that is gone", "j@x", "j@x", { REPLY_GONE("crm.lead") }, 1, "" },
-	{ "reply, record not known", "j@x", "j@x", { UNKNOWN_RECORD("crm.lead", "<1@x>") }, 1, "crm.lead:<1@x>" },
+	{ "reply, record not known", "j@x", "j@x", { UNKNOWN_RECORD("crm.lead", "<1@x>") }, 1,
+	    "crm.lead:<1@x>" },
 	{ "allowed sender", "M <monitor@people.test>", "monitor@people.test", { NEW("crm.lead") }, 1, "" },
 	{ "no From", "", "", { NEW("crm.lead") }, 1, "" },
 	{ "a From that is no address", "Jane", "", { NEW("crm.lead") }, 1, "crm.lead" },
@@ -65,9 +69,10 @@ told(struct pn_loop_windows windows, struct pn_arena *arena)
 		const struct pn_loop_window *w = &windows.v[i];
 
 		assert_int_equal(w->update, w->record != 0 || w->thread.n > 0);
-		pn_strs_add(&out, w->record != 0 ? pn_arena_printf(arena, PN_STR_FMT ":%u", PN_STR_ARG(w->model),
-		    (unsigned)w->record) : pn_arena_printf(arena, PN_STR_FMT "%s" PN_STR_FMT, PN_STR_ARG(w->model),
-		    w->thread.n > 0 ? ":" : "", PN_STR_ARG(w->thread)));
+		pn_strs_add(&out, w->record != 0 ? pn_arena_printf(arena, PN_STR_FMT ":%u",
+		    PN_STR_ARG(w->model), (unsigned)w->record) : pn_arena_printf(arena, PN_STR_FMT
+		    "%s" PN_STR_FMT, PN_STR_ARG(w->model), w->thread.n > 0 ? ":" : "",
+		    PN_STR_ARG(w->thread)));
 	}
 	return pn_strs_join(out.list, S(" "), arena);
 }
@@ -78,7 +83,8 @@ what_is_counted(void **state)
 	(void)state;
 	for (size_t i = 0; i < PN_COUNT(rows); i++) {
 		struct pn_arena *arena = pn_arena_new(1 << 16);
-		struct pn_message message = { .email_from = pn_str_c(rows[i].from), .sender = pn_str_c(rows[i].sender) };
+		struct pn_message message = { .email_from = pn_str_c(rows[i].from),
+		    .sender = pn_str_c(rows[i].sender) };
 		struct pn_decision d = {
 			.outcome = rows[i].n > 0 ? PN_ROUTED : PN_NO_ROUTE, .route_count = rows[i].n,
 			.routes = (struct pn_route *)(uintptr_t)rows[i].routes,
@@ -95,7 +101,8 @@ static void
 unknown_addresses_are_counted_each(void **state)
 {
 	struct pn_arena *arena = pn_arena_new(1 << 20);
-	struct pn_str to[40] = { S("New@acme.test"), S("catchall@acme.test"), S("x@people.test"), S("b@acme.test") };
+	struct pn_str to[40] = { S("New@acme.test"), S("catchall@acme.test"), S("x@people.test"),
+	    S("b@acme.test") };
 	struct pn_message message = { .email_from = S("j@x"), .sender = S("j@x"), .recipients = { to, 4 } };
 	struct pn_decision d = { .outcome = PN_NO_ROUTE, .doubts = PN_DOUBT_ALIAS };
 	struct pn_loop_windows windows = pn_loop_windows(&gateway, &listed, &message, &d, arena);
@@ -121,8 +128,10 @@ static void
 thresholds(void **state)
 {
 	static const struct { bool update; uint64_t count, threshold; bool full; } table[] = {
-		{ false, 19, 20, false }, { false, 20, 20, true }, { false, 21, 20, true }, { false, 0, 1, false },
-		{ false, 0, 0, true }, { true, 19, 20, false }, { true, 20, 20, true }, { true, 0, 0, false }, { true, 1, 0, true },
+		{ false, 19, 20, false }, { false, 20, 20, true }, { false, 21, 20, true }, { false, 0, 1,
+		    false },
+		{ false, 0, 0, true }, { true, 19, 20, false }, { true, 20, 20, true }, { true, 0, 0, false },
+		    { true, 1, 0, true },
 		{ true, 1, 1, true },
 	};
 
@@ -141,7 +150,8 @@ firing_keeps_what_was_decided(void **state)
 	struct pn_arena *arena = pn_arena_new(1 << 16);
 	struct pn_notice refused = { PN_NOTICE_ALIAS_SECURITY, &alias, "error_partners_no_partner" };
 	struct pn_route route = NEW("crm.lead");
-	struct pn_decision d = { .outcome = PN_ROUTED, .rule = PN_RULE_ALIAS, .notices = &refused, .notice_count = 1,
+	struct pn_decision d = { .outcome = PN_ROUTED, .rule = PN_RULE_ALIAS, .notices = &refused,
+	    .notice_count = 1,
 		.routes = &route, .route_count = 1 };
 	struct pn_loop_window w = { .model = S("crm.lead") };
 

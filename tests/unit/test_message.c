@@ -25,18 +25,22 @@ static const struct {
 	const char *name, *text;
 	const char *from, *sender, *to, *cc, *recipients, *id;
 } rows[] = {
-	{ "plain", "From: j@x.test\nTo: a@b.test\nMessage-Id: <1@x>\n\n", "j@x.test", "j@x.test", "a@b.test", "", "a@b.test", "<1@x>" },
-	{ "names", "From: \"J, D\" <J@X.test>\nTo: A <a@b.test>\n\n", "\"J, D\" <J@X.test>", "j@x.test", "a@b.test", "", "a@b.test", "" },
-	{ "several From", "From: J <j@x.test>, k@x.test\nFrom: l@x.test\n\n", "\"J\" <j@x.test>", "j@x.test", "", "", "", "" },
+	{ "plain", "From: j@x.test\nTo: a@b.test\nMessage-Id: <1@x>\n\n", "j@x.test", "j@x.test", "a@b.test",
+	    "", "a@b.test", "<1@x>" },
+	{ "names", "From: \"J, D\" <J@X.test>\nTo: A <a@b.test>\n\n", "\"J, D\" <J@X.test>", "j@x.test",
+	    "a@b.test", "", "a@b.test", "" },
+	{ "several From", "From: J <j@x.test>, k@x.test\nFrom: l@x.test\n\n", "\"J\" <j@x.test>", "j@x.test",
+	    "", "", "", "" },
 	{ "no From", "To: a@b.test\n\n", "", "", "a@b.test", "", "a@b.test", "" },
 	{ "From without address", "From: Jane\n\n", "Jane", "", "", "", "", "" },
-	{ "all kinds of recipients", "Cc: c@x\nResent-Cc: rc@x\nTo: t@x\nDelivered-To: d@x\nResent-To: rt@x\nBcc: b@x\nX-Original-To: x@x\n\n",
-	    "", "", "d@x,t@x", "c@x", "d@x,t@x,c@x,rt@x,rc@x", "" },
+	{ "all kinds of recipients", "Cc: c@x\nResent-Cc: rc@x\nTo: t@x\nDelivered-To: d@x\nResent-To: "
+	    "rt@x\nBcc: b@x\nX-Original-To: x@x\n\n", "", "", "d@x,t@x", "c@x", "d@x,t@x,c@x,rt@x,rc@x", "" },
 	{ "each address once", "To: a@b, a@b\nDelivered-To: a@b\n\n", "", "", "a@b", "", "a@b", "" },
 	{ "but in Cc", "Cc: a@b, a@b\n\n", "", "", "", "a@b,a@b", "a@b", "" },
 	{ "several To", "To: a@b\nTo:\nTo: c@d\n\n", "", "", "a@b,c@d", "", "a@b,c@d", "" },
 	{ "group", "To: Team: a@b, c@d;\n\n", "", "", "a@b,c@d", "", "a@b,c@d", "" },
-	{ "encoded name", "From: =?utf-8?q?J=C3=B6?= <j@x.test>\n\n", "\"J\xc3\xb6\" <j@x.test>", "j@x.test", "", "", "", "" },
+	{ "encoded name", "From: =?utf-8?q?J=C3=B6?= <j@x.test>\n\n", "\"J\xc3\xb6\" <j@x.test>", "j@x.test",
+	    "", "", "", "" },
 	{ "folded", "To: a@b,\n c@d\n\n", "", "", "a@b,c@d", "", "a@b,c@d", "" },
 	{ "id with blanks around", "Message-Id:   <1@x>  \n\n", "", "", "", "", "", "<1@x>" },
 	{ "the first id", "Message-Id: <1@x>\nMESSAGE-ID: <2@x>\n\n", "", "", "", "", "", "<1@x>" },
@@ -59,14 +63,17 @@ headers_are_read_as_odoo_does(void **state)
 			fail_msg("%s: %s", rows[i].name, err.text);
 		texts[0].what = "from", texts[0].want = rows[i].from, texts[0].got = m.email_from;
 		texts[1].what = "sender", texts[1].want = rows[i].sender, texts[1].got = m.sender;
-		texts[2].what = "to", texts[2].want = rows[i].to, texts[2].got = pn_strs_join(m.to, S(","), arena);
-		texts[3].what = "cc", texts[3].want = rows[i].cc, texts[3].got = pn_strs_join(m.cc, S(","), arena);
+		texts[2].what = "to", texts[2].want = rows[i].to, texts[2].got = pn_strs_join(m.to, S(","),
+		    arena);
+		texts[3].what = "cc", texts[3].want = rows[i].cc, texts[3].got = pn_strs_join(m.cc, S(","),
+		    arena);
 		texts[4].what = "recipients", texts[4].want = rows[i].recipients;
 		texts[4].got = pn_strs_join(m.recipients, S(","), arena);
 		texts[5].what = "id", texts[5].want = rows[i].id, texts[5].got = m.message_id;
 		for (size_t j = 0; j < PN_COUNT(texts); j++)
 			if (!pn_str_eq(texts[j].got, pn_str_c(texts[j].want)))
-				fail_msg("%s: %s \"" PN_STR_FMT "\"", rows[i].name, texts[j].what, PN_STR_ARG(texts[j].got));
+				fail_msg("%s: %s \"" PN_STR_FMT "\"", rows[i].name, texts[j].what,
+				    PN_STR_ARG(texts[j].got));
 		pn_arena_free(arena);
 	}
 }
@@ -81,7 +88,8 @@ what_is_answered(void **state)
 		{ "even as junk", "References: junk\nIn-Reply-To: <2@x>\n\n", "" },
 		{ "but not when empty", "References:\nIn-Reply-To: <2@x>\n\n", "<2@x>" },
 		{ "two fields", "References: <1@x>\nReferences: <2@x>\n\n", "<1@x> <2@x>" },
-		{ "reply_to anywhere", "References: <a-openerp-reply_to@x> <2@x> <reply_to_x@y>\n\n", "<2@x>" },
+		{ "reply_to anywhere", "References: <a-openerp-reply_to@x> <2@x> <reply_to_x@y>\n\n",
+		    "<2@x>" },
 		{ "folded inside", "References: <1@\n x>\n\n", "<1@x>" },
 	};
 	(void)state;
@@ -124,7 +132,8 @@ what_odoo_gives_up_on_is_named(void **state)
 {
 	static const struct { const char *text, *says; } table[] = {
 		{ "To: sales@\n\n", "To cannot be read" }, { "Cc: Team: a@b; c@d\n\n", "Cc cannot be read" },
-		{ "From: a@b.test, .c@d.test\n\n", "From cannot be read" }, { "Resent-To: a@\n\n", "Resent-To cannot be read" },
+		{ "From: a@b.test, .c@d.test\n\n", "From cannot be read" }, { "Resent-To: a@\n\n",
+		    "Resent-To cannot be read" },
 	};
 
 	(void)state;
@@ -144,10 +153,14 @@ static void
 automatic_mail(void **state)
 {
 	static const struct { const char *text; bool automatic; } table[] = {
-		{ "Subject: x\n\n", false }, { "Auto-Submitted: auto-replied\n\n", true }, { "Auto-Submitted: no\n\n", false },
-		{ "auto-submitted: AUTO-generated (x)\n\n", true }, { "Precedence: bulk\n\n", true }, { "Precedence: LIST\n\n", true },
-		{ "Precedence: junk\n\n", true }, { "Precedence: first-class\n\n", false }, { "X-Auto-Response-Suppress: OOF\n\n", true },
-		{ "List-Id: <x>\n\n", true }, { "LIST-UNSUBSCRIBE: <x>\n\n", true }, { "Listen: x\n\n", false }, { "X-Loop: x\n\n", false },
+		{ "Subject: x\n\n", false }, { "Auto-Submitted: auto-replied\n\n", true }, {
+		    "Auto-Submitted: no\n\n", false },
+		{ "auto-submitted: AUTO-generated (x)\n\n", true }, { "Precedence: bulk\n\n", true }, {
+		    "Precedence: LIST\n\n", true },
+		{ "Precedence: junk\n\n", true }, { "Precedence: first-class\n\n", false }, {
+		    "X-Auto-Response-Suppress: OOF\n\n", true },
+		{ "List-Id: <x>\n\n", true }, { "LIST-UNSUBSCRIBE: <x>\n\n", true }, { "Listen: x\n\n",
+		    false }, { "X-Loop: x\n\n", false },
 	};
 
 	(void)state;

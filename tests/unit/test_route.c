@@ -13,7 +13,8 @@
 #define S PN_STR
 
 static const struct pn_domain domain = {
-	.name = S("acme.test"), .ascii = S("acme.test"), .bounce = S("bounce@acme.test"), .catchall = S("catchall@acme.test"),
+	.name = S("acme.test"), .ascii = S("acme.test"), .bounce = S("bounce@acme.test"),
+	    .catchall = S("catchall@acme.test"),
 	.default_from = S("notifications@acme.test"),
 };
 static const struct pn_gateway gateway = { .name = S("acme"), .domains = &domain, .domain_count = 1 };
@@ -29,8 +30,10 @@ static const struct pn_alias aliases[] = {
 	    .contact = PN_CONTACT_FOLLOWERS },
 	{ .id = 6, .local = S("staff"), .full = S("staff@acme.test"), .model = S("crm.lead"),
 	    .contact = PN_CONTACT_EMPLOYEES },
-	{ .id = 7, .local = S("gone"), .full = S("gone@acme.test"), .model = S("crm.lead"), .force_thread_id = 9 },
-	{ .id = 8, .local = S("unlisted"), .full = S("unlisted@acme.test"), .model = S("x.unlisted"), .force_thread_id = 9 },
+	{ .id = 7, .local = S("gone"), .full = S("gone@acme.test"), .model = S("crm.lead"),
+	    .force_thread_id = 9 },
+	{ .id = 8, .local = S("unlisted"), .full = S("unlisted@acme.test"), .model = S("x.unlisted"),
+	    .force_thread_id = 9 },
 };
 
 struct facts {
@@ -104,7 +107,8 @@ record(struct pn_odoo *odoo, struct pn_str model, uint64_t id, struct pn_arena *
 }
 
 static enum pn_known
-partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_arena *arena, struct pn_partners *out)
+partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_arena *arena,
+    struct pn_partners *out)
 {
 	struct pn_partner *one = PN_ARENA_NEW(arena, struct pn_partner);
 
@@ -121,7 +125,8 @@ static enum pn_status
 decide(const char *mail, unsigned known, struct facts *facts, struct pn_arena *arena, struct pn_decision *out,
     struct pn_error *err)
 {
-	struct pn_mime_result mime = { .top_type = S("text/plain"), .unreadable_as_mail = PN_NO, .unreadable_as_bounce = PN_NO };
+	struct pn_mime_result mime = { .top_type = S("text/plain"), .unreadable_as_mail = PN_NO,
+	    .unreadable_as_bounce = PN_NO };
 	struct pn_odoo odoo = {
 		.newest = known & NO_THREADS ? NULL : newest, .record = known & NO_RECORDS ? NULL : record,
 		.partners = known & NO_PARTNERS ? NULL : partners,
@@ -157,42 +162,50 @@ static const struct {
 	{ "perhaps an alias", TO("what@acme.test"), 0, PN_RULE_NONE, PN_DOUBT_ALIAS, 0 },
 	{ "a stranger is none", TO("what@else.test"), 0, PN_RULE_NONE, 0, 0 },
 	{ "the catchall is none", TO("catchall@acme.test"), 0, PN_RULE_CATCHALL_DIRECT, 0, 0 },
-	{ "catchall, perhaps beside an alias", TO("catchall@acme.test, what@acme.test"), 0, PN_RULE_CATCHALL_MIXED,
-	    PN_DOUBT_ALIAS, 0 },
+	{ "catchall, perhaps beside an alias", TO("catchall@acme.test, what@acme.test"), 0,
+	    PN_RULE_CATCHALL_MIXED, PN_DOUBT_ALIAS, 0 },
 	{ "reply", REF("catchall@acme.test", "<7@odoo>"), ALL, PN_RULE_REPLY, 0, 1 },
 	{ "not Odoo's", REF("catchall@acme.test", "<1@x>"), ALL, PN_RULE_CATCHALL_DIRECT, 0, 0 },
-	{ "perhaps Odoo's", REF("catchall@acme.test", "<maybe@x>"), ALL, PN_RULE_CATCHALL_DIRECT, PN_DOUBT_THREAD, 0 },
-	{ "no thread is known", REF("catchall@acme.test", "<7@odoo>"), ALL | NO_THREADS, PN_RULE_CATCHALL_DIRECT,
+	{ "perhaps Odoo's", REF("catchall@acme.test", "<maybe@x>"), ALL, PN_RULE_CATCHALL_DIRECT,
 	    PN_DOUBT_THREAD, 0 },
+	{ "no thread is known", REF("catchall@acme.test", "<7@odoo>"), ALL | NO_THREADS,
+	    PN_RULE_CATCHALL_DIRECT, PN_DOUBT_THREAD, 0 },
 	{ "new threads refer to nothing", REF("catchall@acme.test", "<reply_to@odoo>"), ALL | NO_THREADS,
 	    PN_RULE_CATCHALL_DIRECT, 0, 0 },
-	{ "perhaps a reply, to an alias", REF("sales@acme.test", "<maybe@x>"), ALL, PN_RULE_ALIAS, PN_DOUBT_THREAD, 1 },
+	{ "perhaps a reply, to an alias", REF("sales@acme.test", "<maybe@x>"), ALL, PN_RULE_ALIAS,
+	    PN_DOUBT_THREAD, 1 },
 	{ "forward", REF("tasks@acme.test", "<7@odoo>"), ALL, PN_RULE_ALIAS, 0, 1 },
 	{ "the record is not known yet", REF("catchall@acme.test", "<new@odoo>"), ALL, PN_RULE_REPLY, 0, 1 },
-	{ "it may be forwarded all the same", REF("tasks@acme.test", "<new@odoo>"), ALL, PN_RULE_ALIAS, 0, 1 },
-	{ "whether the record is there", REF("catchall@acme.test", "<7@odoo>"), ALL | NO_RECORDS, PN_RULE_REPLY,
-	    PN_DOUBT_RECORD, 1 },
+	{ "it may be forwarded all the same", REF("tasks@acme.test", "<new@odoo>"), ALL, PN_RULE_ALIAS, 0,
+	    1 },
+	{ "whether the record is there", REF("catchall@acme.test", "<7@odoo>"), ALL | NO_RECORDS,
+	    PN_RULE_REPLY, PN_DOUBT_RECORD, 1 },
 	{ "the record is gone", REF("catchall@acme.test", "<gone@odoo>"), ALL, PN_RULE_REPLY, 0, 1 },
-	{ "and an alias asks for its company", REF("sales@acme.test", "<gone@odoo>"), ALL, PN_RULE_ROUTING, 0, 0 },
+	{ "and an alias asks for its company", REF("sales@acme.test", "<gone@odoo>"), ALL, PN_RULE_ROUTING, 0,
+	    0 },
 	{ "a forced record is gone", TO("gone@acme.test"), ALL, PN_RULE_ROUTING, 0, 0 },
 	{ "of a model nobody knows", TO("unlisted@acme.test"), ALL, PN_RULE_ALIAS, 0, 1 },
 	{ "partner", BY("joe@x.test", "members@acme.test"), ALL, PN_RULE_ALIAS, 0, 1 },
 	{ "no partner", BY("stranger@x.test", "members@acme.test"), ALL, PN_RULE_ALIAS_SECURITY, 0, 0 },
-	{ "one of Odoo's own addresses", BY("sales@acme.test", "members@acme.test"), ALL, PN_RULE_ALIAS_SECURITY, 0, 0 },
-	{ "partners are not known", BY("stranger@x.test", "members@acme.test"), ALL | NO_PARTNERS, PN_RULE_ALIAS,
-	    PN_DOUBT_PARTNER, 1 },
+	{ "one of Odoo's own addresses", BY("sales@acme.test", "members@acme.test"), ALL,
+	    PN_RULE_ALIAS_SECURITY, 0, 0 },
+	{ "partners are not known", BY("stranger@x.test", "members@acme.test"), ALL | NO_PARTNERS,
+	    PN_RULE_ALIAS, PN_DOUBT_PARTNER, 1 },
 	{ "no partner, perhaps another alias", BY("stranger@x.test", "members@acme.test, what@acme.test"), 0,
 	    PN_RULE_ALIAS_SECURITY, PN_DOUBT_ALIAS, 0 },
-	{ "no partner, all are known aliases", BY("stranger@x.test", "members@acme.test, catchall@acme.test"), 0,
-	    PN_RULE_ALIAS_SECURITY, 0, 0 },
+	{ "no partner, all are known aliases", BY("stranger@x.test", "members@acme.test, catchall@acme.test"),
+	    0, PN_RULE_ALIAS_SECURITY, 0, 0 },
 	{ "follower", BY("follower@x.test", "group@acme.test"), ALL, PN_RULE_ALIAS, 0, 1 },
 	{ "no follower", BY("joe@x.test", "group@acme.test"), ALL, PN_RULE_ALIAS_SECURITY, 0, 0 },
 	{ "followers are not known", BY("joe@x.test", "group@acme.test"), ALL | NO_RECORDS, PN_RULE_ALIAS,
 	    PN_DOUBT_PARTNER | PN_DOUBT_RECORD, 1 },
-	{ "followers of nothing", BY("follower@x.test", "nobody@acme.test"), NOTHING | COMPLETE, PN_RULE_ALIAS_INVALID, 0, 0 },
-	{ "employees are never known", BY("joe@x.test", "staff@acme.test"), ALL, PN_RULE_ALIAS, PN_DOUBT_PARTNER, 1 },
+	{ "followers of nothing", BY("follower@x.test", "nobody@acme.test"), NOTHING | COMPLETE,
+	    PN_RULE_ALIAS_INVALID, 0, 0 },
+	{ "employees are never known", BY("joe@x.test", "staff@acme.test"), ALL, PN_RULE_ALIAS,
+	    PN_DOUBT_PARTNER, 1 },
 	{ "bounce", TO("bounce@acme.test"), NOTHING, PN_RULE_IS_BOUNCE, 0, 0 },
-	{ "answer to a notice", REF("sales@acme.test", "<1-loop-detection-bounce-email@x>"), NOTHING, PN_RULE_LOOP_HEADERS, 0, 0 },
+	{ "answer to a notice", REF("sales@acme.test", "<1-loop-detection-bounce-email@x>"), NOTHING,
+	    PN_RULE_LOOP_HEADERS, 0, 0 },
 };
 
 static void
@@ -257,10 +270,12 @@ routes_have_a_bound(void **state)
 			pn_buf_addf(&mail, ",u%u@x.test", j);
 		pn_buf_add_c(&mail, "\n\n");
 		if (counts[i] <= 1000) {
-			assert_int_equal(decide(pn_arena_cstr(arena, pn_buf_str(&mail)), ALL, &facts, arena, &d, &err), PN_OK);
+			assert_int_equal(decide(pn_arena_cstr(arena, pn_buf_str(&mail)), ALL, &facts, arena,
+			    &d, &err), PN_OK);
 			assert_int_equal(d.route_count, counts[i]);
 		} else {
-			assert_int_equal(decide(pn_arena_cstr(arena, pn_buf_str(&mail)), ALL, &facts, arena, &d, &err), PN_LIMIT);
+			assert_int_equal(decide(pn_arena_cstr(arena, pn_buf_str(&mail)), ALL, &facts, arena,
+			    &d, &err), PN_LIMIT);
 		}
 		pn_buf_done(&mail);
 		pn_arena_free(arena);
@@ -276,8 +291,8 @@ routes_come_in_odoos_order(void **state)
 	struct pn_decision d;
 
 	(void)state;
-	assert_int_equal(decide(TO("unlisted@acme.test, tasks@acme.test, sales@acme.test, members@acme.test"), ALL, &facts,
-	    arena, &d, &err), PN_OK);
+	assert_int_equal(decide(TO("unlisted@acme.test, tasks@acme.test, sales@acme.test, members@acme.test"),
+	    ALL, &facts, arena, &d, &err), PN_OK);
 	assert_int_equal(d.route_count, 4);
 	/* by label: "Lead", "Task", and a model without one by its name; then by alias */
 	assert_int_equal(d.routes[0].alias->id, 3);

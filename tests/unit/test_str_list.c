@@ -22,14 +22,16 @@ static void
 each_once_where_it_stood_first(void **state)
 {
 	static const struct { const char *list, *want; } rows[] = {
-		{ "", "" }, { "a", "a" }, { "b a", "b,a" }, { "a a", "a" }, { "c a b a c", "c,a,b" }, { "A a", "A,a" },
+		{ "", "" }, { "a", "a" }, { "b a", "b,a" }, { "a a", "a" }, { "c a b a c", "c,a,b" }, { "A a",
+		    "A,a" },
 		{ "aa a aaa a aa", "aa,a,aaa" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < PN_COUNT(rows); i++) {
 		struct pn_arena *arena = pn_arena_new(1 << 16);
-		struct pn_str got = pn_strs_join(pn_strs_unique(list_of(rows[i].list, arena), arena), PN_STR(","), arena);
+		struct pn_str got = pn_strs_join(pn_strs_unique(list_of(rows[i].list, arena), arena),
+		    PN_STR(","), arena);
 
 		if (!pn_str_eq(got, pn_str_c(rows[i].want)))
 			fail_msg("%s: " PN_STR_FMT, rows[i].list, PN_STR_ARG(got));

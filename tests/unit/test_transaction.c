@@ -21,10 +21,10 @@ static struct pn_domain domains[GATEWAYS] = {
 };
 
 static const struct pn_gateway gateways[GATEWAYS] = {
-	{ .name = S("acme"), .target = PN_TARGET_DOMAIN, .target_value = S("acme.odoo.test"), .domains = &domains[ACME],
-	    .domain_count = 1 },
-	{ .name = S("beta"), .target = PN_TARGET_DOMAIN, .target_value = S("beta.odoo.test"), .domains = &domains[BETA],
-	    .domain_count = 1, .bounce_target = S("returns@beta.odoo.test") },
+	{ .name = S("acme"), .target = PN_TARGET_DOMAIN, .target_value = S("acme.odoo.test"),
+	    .domains = &domains[ACME], .domain_count = 1 },
+	{ .name = S("beta"), .target = PN_TARGET_DOMAIN, .target_value = S("beta.odoo.test"),
+	    .domains = &domains[BETA], .domain_count = 1, .bounce_target = S("returns@beta.odoo.test") },
 	{ .name = S("keep"), .target = PN_TARGET_KEEP, .domains = &domains[KEEP], .domain_count = 1 },
 	{ .name = S("one"), .target = PN_TARGET_ADDRESS, .target_value = S("catchall@one.odoo.test"),
 	    .domains = &domains[ONE], .domain_count = 1 },
@@ -91,8 +91,8 @@ written(const struct pn_closing *c, struct pn_arena *arena)
 			pn_strs_add(&out, pn_arena_printf(arena, "-" PN_STR_FMT, PN_STR_ARG(e->text)));
 			break;
 		case PN_EDIT_ADD_RCPT:
-			pn_strs_add(&out, pn_arena_printf(arena, "+" PN_STR_FMT "%s" PN_STR_FMT, PN_STR_ARG(e->text),
-			    e->args.n > 0 ? " " : "", PN_STR_ARG(e->args)));
+			pn_strs_add(&out, pn_arena_printf(arena, "+" PN_STR_FMT "%s" PN_STR_FMT,
+			    PN_STR_ARG(e->text), e->args.n > 0 ? " " : "", PN_STR_ARG(e->args)));
 			break;
 		case PN_EDIT_DELETE_HEADER:
 			pn_strs_add(&out, pn_arena_printf(arena, "~" PN_STR_FMT "/%u", PN_STR_ARG(e->name),
@@ -119,7 +119,8 @@ written(const struct pn_closing *c, struct pn_arena *arena)
 struct move {
 	const char *name;
 	const char *rcpts;
-	const char *actions;	/* one letter per gateway: a accept, b bounce, h hand over, d discard, H hold */
+	const char *actions;	/* one letter per gateway: a accept, b bounce, h hand over, d discard,
+	    H hold */
 	enum pn_action closing;
 	const char *edits;
 };
@@ -130,7 +131,8 @@ static const struct move moves[] = {
 	{ "without brackets", "a sales@acme.test", "a", PN_ACTION_ACCEPT,
 	    "+sales@acme.odoo.test" O("sales@acme.test") "; -sales@acme.test; " OURS },
 	{ "additions before deletions", "a a@acme.test; a b@acme.test", "h", PN_ACTION_ACCEPT,
-	    "+a@acme.odoo.test" O("a@acme.test") "; +b@acme.odoo.test" O("b@acme.test") "; -a@acme.test; -b@acme.test; " OURS },
+	    "+a@acme.odoo.test" O("a@acme.test") "; +b@acme.odoo.test" O("b@acme.test")
+	    "; -a@acme.test; -b@acme.test; " OURS },
 	{ "upper case stays in the deletion", "a <SALES@Acme.test>", "a", PN_ACTION_ACCEPT,
 	    "+SALES@acme.odoo.test" O("SALES@Acme.test") "; -<SALES@Acme.test>; " OURS },
 	{ "the same twice", "a <sales@acme.test>; a <sales@acme.test>", "a", PN_ACTION_ACCEPT,
@@ -162,8 +164,8 @@ static const struct move moves[] = {
 	    "; -<sales@acme.test>; -<info@beta.test>; " OURS "; " OURS },
 	{ "one is discarded", "a <sales@acme.test>; b <info@beta.test>", "da", PN_ACTION_ACCEPT,
 	    "+info@beta.odoo.test" O("info@beta.test") "; -<sales@acme.test>; -<info@beta.test>; " OURS },
-	{ "ours is discarded, a mailbox stays", "a <sales@acme.test>; p <joe@acme.test>", "d", PN_ACTION_ACCEPT,
-	    "-<sales@acme.test>" },
+	{ "ours is discarded, a mailbox stays", "a <sales@acme.test>; p <joe@acme.test>", "d",
+	    PN_ACTION_ACCEPT, "-<sales@acme.test>" },
 	{ "all is discarded", "a <sales@acme.test>; a <x@acme.test>", "d", PN_ACTION_DISCARD, "" },
 	{ "all of both is discarded", "a <sales@acme.test>; b <x@beta.test>", "dd", PN_ACTION_DISCARD, "" },
 	{ "held", "a <sales@acme.test>", "H", PN_ACTION_HOLD,
@@ -180,22 +182,28 @@ static const struct move moves[] = {
 	{ "not ours at all", "p <joe@acme.test>", "", PN_ACTION_ACCEPT, "" },
 	{ "quoted local part", "a <\"a b\"@acme.test>", "a", PN_ACTION_ACCEPT, NULL },
 	/* NOTIFY and ORCPT */
-	{ "NOTIFY and ORCPT kept", "a <s@acme.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@x.test", "a", PN_ACTION_ACCEPT,
-	    "+s@acme.odoo.test NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@x.test; -<s@acme.test>; " OURS },
+	{ "NOTIFY and ORCPT kept", "a <s@acme.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@x.test", "a",
+	    PN_ACTION_ACCEPT, "+s@acme.odoo.test NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@x.test; "
+	    "-<s@acme.test>; " OURS },
 	{ "NEVER kept", "a <s@acme.test> NOTIFY=NEVER", "a", PN_ACTION_ACCEPT,
 	    "+s@acme.odoo.test NOTIFY=NEVER" O("s@acme.test") "; -<s@acme.test>; " OURS },
 	{ "lower case", "a <s@acme.test> NOTIFY=delay", "a", PN_ACTION_ACCEPT,
 	    "+s@acme.odoo.test NOTIFY=DELAY" O("s@acme.test") "; -<s@acme.test>; " OURS },
-	{ "union", "1 <a@one.test> NOTIFY=SUCCESS ORCPT=rfc822;1@x; 1 <b@one.test> NOTIFY=DELAY ORCPT=rfc822;2@x", "a",
-	    PN_ACTION_ACCEPT, "+catchall@one.odoo.test NOTIFY=SUCCESS,DELAY ORCPT=rfc822;1@x; -<a@one.test>; -<b@one.test>; " OURS },
-	{ "union with NEVER", "1 <a@one.test> NOTIFY=NEVER; 1 <b@one.test> NOTIFY=FAILURE", "a", PN_ACTION_ACCEPT,
-	    "+catchall@one.odoo.test NOTIFY=FAILURE" O("a@one.test") "; -<a@one.test>; -<b@one.test>; " OURS },
+	{ "union", "1 <a@one.test> NOTIFY=SUCCESS ORCPT=rfc822;1@x; 1 <b@one.test> NOTIFY=DELAY "
+	    "ORCPT=rfc822;2@x", "a", PN_ACTION_ACCEPT,
+	    "+catchall@one.odoo.test NOTIFY=SUCCESS,DELAY ORCPT=rfc822;1@x; -<a@one.test>; -<b@one.test>; "
+	    "" OURS },
+	{ "union with NEVER", "1 <a@one.test> NOTIFY=NEVER; 1 <b@one.test> NOTIFY=FAILURE", "a",
+	    PN_ACTION_ACCEPT, "+catchall@one.odoo.test NOTIFY=FAILURE" O("a@one.test")
+	    "; -<a@one.test>; -<b@one.test>; " OURS },
 	{ "NEVER twice", "1 <a@one.test> NOTIFY=NEVER; 1 <b@one.test> NOTIFY=NEVER", "a", PN_ACTION_ACCEPT,
 	    "+catchall@one.odoo.test NOTIFY=NEVER" O("a@one.test") "; -<a@one.test>; -<b@one.test>; " OURS },
-	{ "SUCCESS with nothing asked", "1 <a@one.test> NOTIFY=SUCCESS; 1 <b@one.test>", "a", PN_ACTION_ACCEPT,
-	    "+catchall@one.odoo.test NOTIFY=SUCCESS,FAILURE,DELAY" O("a@one.test") "; -<a@one.test>; -<b@one.test>; " OURS },
+	{ "SUCCESS with nothing asked", "1 <a@one.test> NOTIFY=SUCCESS; 1 <b@one.test>", "a",
+	    PN_ACTION_ACCEPT, "+catchall@one.odoo.test NOTIFY=SUCCESS,FAILURE,DELAY" O("a@one.test")
+	    "; -<a@one.test>; -<b@one.test>; " OURS },
 	{ "NEVER with nothing asked", "1 <a@one.test>; 1 <b@one.test> NOTIFY=NEVER", "a", PN_ACTION_ACCEPT,
-	    "+catchall@one.odoo.test NOTIFY=FAILURE,DELAY" O("a@one.test") "; -<a@one.test>; -<b@one.test>; " OURS },
+	    "+catchall@one.odoo.test NOTIFY=FAILURE,DELAY" O("a@one.test")
+	    "; -<a@one.test>; -<b@one.test>; " OURS },
 	{ "nothing asked twice", "1 <a@one.test>; 1 <b@one.test>", "a", PN_ACTION_ACCEPT,
 	    "+catchall@one.odoo.test" O("a@one.test") "; -<a@one.test>; -<b@one.test>; " OURS },
 	{ "xtext", "a <a+b=c@acme.test>", "a", PN_ACTION_ACCEPT,
@@ -253,7 +261,8 @@ recipients_move(void **state)
 
 		if (m->edits == NULL) {
 			list[0] = (struct pn_envelope_rcpt){ .raw = S("<\"a b\"@acme.test>"),
-			    .who = { .answer = PN_RCPT_OURS, .kind = PN_RCPT_ALIAS, .gateway = &gateways[ACME] } };
+			    .who = { .answer = PN_RCPT_OURS, .kind = PN_RCPT_ALIAS,
+			    .gateway = &gateways[ACME] } };
 			t.rcpt_count = 1;
 		} else {
 			t.rcpt_count = rcpts(m->rcpts, list, copy);
@@ -264,7 +273,8 @@ recipients_move(void **state)
 		if (closing.action != m->closing)
 			fail_msg("%s: %s", m->name, pn_action_name(closing.action));
 		if (!pn_str_eq(got, m->edits != NULL ? pn_str_c(m->edits)
-		    : S("+\"a b\"@acme.odoo.test ORCPT=rfc822;\"a+20b\"@acme.test; -<\"a b\"@acme.test>; " OURS)))
+		    : S("+\"a b\"@acme.odoo.test ORCPT=rfc822;\"a+20b\"@acme.test; -<\"a b\"@acme.test>; "
+		    "" OURS)))
 			fail_msg("%s:\n   got " PN_STR_FMT "\n  want %s", m->name, PN_STR_ARG(got), m->edits);
 		pn_arena_free(arena);
 	}
@@ -286,7 +296,8 @@ a_refusal_ends_it(void **state)
 		struct pn_transaction t = { .rcpts = list, .rcpt_count = 2, .smtp = true };
 		struct pn_verdict verdicts[] = {
 			{ .action = PN_ACTION_ACCEPT, .gateway = &gateways[ACME] },
-			{ .action = refusals[i].action, .gateway = &gateways[BETA], .reply = { refusals[i].code, "5.7.1", S("no") } },
+			{ .action = refusals[i].action, .gateway = &gateways[BETA],
+			    .reply = { refusals[i].code, "5.7.1", S("no") } },
 		};
 		struct pn_closing closing = pn_transaction_close(&t, verdicts, 2, arena);
 
@@ -313,43 +324,57 @@ struct soft {
 #define SMTP .smtp = true
 
 static const struct soft softs[] = {
-	{ "alone", ALONE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE, .softened = PN_ACTION_REFUSE },
-	{ "alone, deferred", ALONE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_TWIN, .softened = PN_ACTION_DEFER },
+	{ "alone", ALONE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE,
+	    .softened = PN_ACTION_REFUSE },
+	{ "alone, deferred", ALONE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_TWIN,
+	    .softened = PN_ACTION_DEFER },
 	{ "people", PEOPLE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_CATCHALL_DIRECT,
 	    .softened = PN_ACTION_HAND_OVER },
-	{ "another tenant", TENANTS, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE, .softened = PN_ACTION_HAND_OVER },
-	{ "postmaster", ROLE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE, .softened = PN_ACTION_HAND_OVER },
+	{ "another tenant", TENANTS, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE,
+	    .softened = PN_ACTION_HAND_OVER },
+	{ "postmaster", ROLE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE,
+	    .softened = PN_ACTION_HAND_OVER },
 	{ "people, deferred", PEOPLE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_ALIAS_INVALID,
 	    .softened = PN_ACTION_HAND_OVER },
-	{ "people, twin", PEOPLE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_TWIN, .softened = PN_ACTION_HAND_OVER },
-	{ "trouble hits all", PEOPLE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_TROUBLE, .softened = PN_ACTION_DEFER },
+	{ "people, twin", PEOPLE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_TWIN,
+	    .softened = PN_ACTION_HAND_OVER },
+	{ "trouble hits all", PEOPLE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_TROUBLE,
+	    .softened = PN_ACTION_DEFER },
 	{ "people, loop of a person", PEOPLE, SMTP, .action = PN_ACTION_DEFER, .rule = PN_RULE_LOOP_NEW,
 	    .softened = PN_ACTION_HAND_OVER },
-	{ "people, automatic loop", PEOPLE, SMTP, .automatic = true, .action = PN_ACTION_REFUSE, .rule = PN_RULE_LOOP_NEW,
-	    .softened = PN_ACTION_DISCARD },
+	{ "people, automatic loop", PEOPLE, SMTP, .automatic = true, .action = PN_ACTION_REFUSE,
+	    .rule = PN_RULE_LOOP_NEW, .softened = PN_ACTION_DISCARD },
 	{ "tenants, automatic loop", TENANTS, SMTP, .automatic = true, .action = PN_ACTION_REFUSE,
 	    .rule = PN_RULE_LOOP_UPDATE, .softened = PN_ACTION_DISCARD },
-	{ "people, automatic, no loop", PEOPLE, SMTP, .automatic = true, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE,
-	    .softened = PN_ACTION_HAND_OVER },
-	{ "alone, automatic loop", ALONE, SMTP, .automatic = true, .action = PN_ACTION_REFUSE, .rule = PN_RULE_LOOP_NEW,
+	{ "people, automatic, no loop", PEOPLE, SMTP, .automatic = true, .action = PN_ACTION_REFUSE,
+	    .rule = PN_RULE_NONE, .softened = PN_ACTION_HAND_OVER },
+	{ "alone, automatic loop", ALONE, SMTP, .automatic = true, .action = PN_ACTION_REFUSE,
+	    .rule = PN_RULE_LOOP_NEW, .softened = PN_ACTION_REFUSE },
+	{ "stamp alone", ALONE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_STAMP,
 	    .softened = PN_ACTION_REFUSE },
-	{ "stamp alone", ALONE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_STAMP, .softened = PN_ACTION_REFUSE },
 	{ "stamp beside people", PEOPLE, SMTP, .action = PN_ACTION_REFUSE, .rule = PN_RULE_STAMP,
 	    .softened = PN_ACTION_DISCARD },
-	{ "hold alone", ALONE, SMTP, .action = PN_ACTION_HOLD, .rule = PN_RULE_LOOP_NEW, .softened = PN_ACTION_HOLD },
+	{ "hold alone", ALONE, SMTP, .action = PN_ACTION_HOLD, .rule = PN_RULE_LOOP_NEW,
+	    .softened = PN_ACTION_HOLD },
 	{ "hold beside people", PEOPLE, SMTP, .action = PN_ACTION_HOLD, .rule = PN_RULE_LOOP_NEW,
 	    .softened = PN_ACTION_HAND_OVER },
-	{ "accepted", PEOPLE, SMTP, .action = PN_ACTION_ACCEPT, .rule = PN_RULE_ALIAS, .softened = PN_ACTION_ACCEPT },
+	{ "accepted", PEOPLE, SMTP, .action = PN_ACTION_ACCEPT, .rule = PN_RULE_ALIAS,
+	    .softened = PN_ACTION_ACCEPT },
 	{ "discarded", PEOPLE, SMTP, .action = PN_ACTION_DISCARD, .rule = PN_RULE_LOOP_HEADERS,
 	    .softened = PN_ACTION_DISCARD },
 	/* sendmail(1): nobody is there to hear a refusal */
-	{ "no SMTP", ALONE, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE, .softened = PN_ACTION_HAND_OVER },
-	{ "no SMTP, deferred", ALONE, .action = PN_ACTION_DEFER, .rule = PN_RULE_TWIN, .softened = PN_ACTION_HAND_OVER },
-	{ "no SMTP, trouble", ALONE, .action = PN_ACTION_DEFER, .rule = PN_RULE_TROUBLE, .softened = PN_ACTION_HAND_OVER },
-	{ "no SMTP, stamp", ALONE, .action = PN_ACTION_REFUSE, .rule = PN_RULE_STAMP, .softened = PN_ACTION_DISCARD },
-	{ "no SMTP, automatic loop", ALONE, .automatic = true, .action = PN_ACTION_REFUSE, .rule = PN_RULE_LOOP_UPDATE,
+	{ "no SMTP", ALONE, .action = PN_ACTION_REFUSE, .rule = PN_RULE_NONE,
+	    .softened = PN_ACTION_HAND_OVER },
+	{ "no SMTP, deferred", ALONE, .action = PN_ACTION_DEFER, .rule = PN_RULE_TWIN,
+	    .softened = PN_ACTION_HAND_OVER },
+	{ "no SMTP, trouble", ALONE, .action = PN_ACTION_DEFER, .rule = PN_RULE_TROUBLE,
+	    .softened = PN_ACTION_HAND_OVER },
+	{ "no SMTP, stamp", ALONE, .action = PN_ACTION_REFUSE, .rule = PN_RULE_STAMP,
 	    .softened = PN_ACTION_DISCARD },
-	{ "no SMTP, hold", ALONE, .action = PN_ACTION_HOLD, .rule = PN_RULE_LOOP_NEW, .softened = PN_ACTION_HOLD },
+	{ "no SMTP, automatic loop", ALONE, .automatic = true, .action = PN_ACTION_REFUSE,
+	    .rule = PN_RULE_LOOP_UPDATE, .softened = PN_ACTION_DISCARD },
+	{ "no SMTP, hold", ALONE, .action = PN_ACTION_HOLD, .rule = PN_RULE_LOOP_NEW,
+	    .softened = PN_ACTION_HOLD },
 };
 
 static void
@@ -364,14 +389,16 @@ refusals_hit_only_whom_they_concern(void **state)
 		char copy[1024] = "";
 		struct pn_transaction t = { .rcpts = list, .smtp = s->smtp, .mixed = both[i % 2] };
 		struct pn_verdict v = {
-			.action = s->action, .rule = s->rule, .automatic = s->automatic, .gateway = &gateways[ACME],
+			.action = s->action, .rule = s->rule, .automatic = s->automatic,
+			    .gateway = &gateways[ACME],
 			.reply = { "550", "5.7.1", S("no") },
 		};
 
 		t.rcpt_count = rcpts(s->rcpts, list, copy);
 		v = pn_verdict_soften(&t, v);
 		if (v.action != s->softened)
-			fail_msg("%s: %s, not %s", s->name, pn_action_name(v.action), pn_action_name(s->softened));
+			fail_msg("%s: %s, not %s", s->name, pn_action_name(v.action),
+			    pn_action_name(s->softened));
 		assert_int_equal(v.rule, s->rule);
 	}
 }
@@ -380,7 +407,8 @@ static void
 what_is_mixed(void **state)
 {
 	static const struct { const char *rcpts; bool for_acme, at_all; } table[] = {
-		{ ALONE, false, false }, { PEOPLE, true, true }, { TENANTS, true, false }, { ROLE, true, false },
+		{ ALONE, false, false }, { PEOPLE, true, true }, { TENANTS, true, false }, { ROLE, true,
+		    false },
 		{ "p <joe@acme.test>", true, true }, { "o <old@acme.test>; a <x@acme.test>", false, false },
 	};
 
@@ -403,18 +431,21 @@ own_headers_go_highest_index_first(void **state)
 {
 	struct pn_arena *arena = pn_arena_new(1 << 16);
 	struct pn_field fields[] = {
-		{ S("X-Postern-Stamp"), S(" a/b") }, { S("Subject"), S(" x") }, { S("x-postern-route"), S(" forged") },
-		{ S("X-POSTERN-STAMP"), S(" c/d") }, { S("X-Postern-Relay"), S(" smtp:[evil]") }, { S("X-Postern-Other"), S("") },
+		{ S("X-Postern-Stamp"), S(" a/b") }, { S("Subject"), S(" x") }, { S("x-postern-route"),
+		    S(" forged") },
+		{ S("X-POSTERN-STAMP"), S(" c/d") }, { S("X-Postern-Relay"), S(" smtp:[evil]") },
+		    { S("X-Postern-Other"), S("") },
 		{ S("X-Postern-Stamp"), S("") },
 	};
 	struct pn_envelope_rcpt list[] = { rcpt("p <joe@acme.test>") };
-	struct pn_transaction t = { .rcpts = list, .rcpt_count = 1, .smtp = true, .fields = { fields, PN_COUNT(fields) } };
+	struct pn_transaction t = { .rcpts = list, .rcpt_count = 1, .smtp = true, .fields = { fields,
+	    PN_COUNT(fields) } };
 	struct pn_closing closing = pn_transaction_close(&t, NULL, 0, arena);
 	struct pn_str got = written(&closing, arena);
 
 	(void)state;
-	assert_true(pn_str_eq(got, S("~X-Postern-Relay/1; ~X-Postern-Route/1; ~X-Postern-Stamp/3; ~X-Postern-Stamp/2; "
-	    "~X-Postern-Stamp/1")));
+	assert_true(pn_str_eq(got, S("~X-Postern-Relay/1; ~X-Postern-Route/1; ~X-Postern-Stamp/3; "
+	    "~X-Postern-Stamp/2; " "~X-Postern-Stamp/1")));
 	pn_arena_free(arena);
 }
 
@@ -422,7 +453,8 @@ static const struct pn_edit *
 inserted(const struct pn_closing *closing, struct pn_str name)
 {
 	for (size_t i = 0; i < closing->edit_count; i++)
-		if (closing->edits[i].kind == PN_EDIT_INSERT_HEADER && pn_str_eq(closing->edits[i].name, name))
+		if (closing->edits[i].kind == PN_EDIT_INSERT_HEADER && pn_str_eq(closing->edits[i].name,
+		    name))
 			return &closing->edits[i];
 	return NULL;
 }
@@ -464,18 +496,22 @@ static void
 stamps_count_for_the_same_host_and_gateway(void **state)
 {
 	static const struct { const char *value; bool ours; } table[] = {
-		{ " mx.test/acme", true }, { " MX.Test/acme\r\n ", true }, { "mx.test/acme", true }, { " mx.test/beta", false },
-		{ " other.test/acme", false }, { " mx.test/acme/x", false }, { " mx.test", false }, { "", false }, { "/acme", false },
+		{ " mx.test/acme", true }, { " MX.Test/acme\r\n ", true }, { "mx.test/acme", true }, {
+		    " mx.test/beta", false },
+		{ " other.test/acme", false }, { " mx.test/acme/x", false }, { " mx.test", false }, { "",
+		    false }, { "/acme", false },
 		{ " mx.test/Acme", false },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < PN_COUNT(table); i++) {
 		struct pn_field fields[] = {
-			{ S("Subject"), S("mx.test/acme") }, { S("x-postern-stamp"), pn_str_c(table[i].value) },
+			{ S("Subject"), S("mx.test/acme") }, { S("x-postern-stamp"),
+			    pn_str_c(table[i].value) },
 		};
 
-		if (pn_stamped((struct pn_fields){ fields, 2 }, S("mx.test"), &gateways[ACME]) != table[i].ours)
+		if (pn_stamped((struct pn_fields){ fields, 2 }, S("mx.test"),
+		    &gateways[ACME]) != table[i].ours)
 			fail_msg("stamp \"%s\"", table[i].value);
 	}
 }

@@ -25,11 +25,13 @@ static const struct pn_alias followers = {
 	.full = S("group@acme.test"), .model = S("crm.lead"), .contact = PN_CONTACT_FOLLOWERS,
 };
 
-static const struct pn_notice security[] = { { PN_NOTICE_ALIAS_SECURITY, &partners, "error_partners_no_partner" } };
+static const struct pn_notice security[] = { { PN_NOTICE_ALIAS_SECURITY, &partners,
+    "error_partners_no_partner" } };
 static const struct pn_notice not_following[] = {
 	{ PN_NOTICE_ALIAS_SECURITY, &followers, "error_follower_not_following" },
 };
-static const struct pn_notice invalid[] = { { PN_NOTICE_ALIAS_INVALID, &followers, "config_follower_no_record" } };
+static const struct pn_notice invalid[] = { { PN_NOTICE_ALIAS_INVALID, &followers,
+    "config_follower_no_record" } };
 static const struct pn_notice both[] = {
 	{ PN_NOTICE_ALIAS_INVALID, &followers, "config_follower_no_record" },
 	{ PN_NOTICE_ALIAS_SECURITY, &partners, "error_partners_no_partner" },
@@ -64,11 +66,14 @@ static const struct row rows[] = {
 	{ "alias", PN_ROUTED, PN_RULE_ALIAS, ACCEPT("routed") },
 	{ "fallback", PN_ROUTED, PN_RULE_FALLBACK, ACCEPT("routed") },
 	{ "alias, some refuse", PN_ROUTED, PN_RULE_ALIAS, NOTICES(both), ACCEPT("routed") },
-	{ "alias, partner not known", PN_ROUTED, PN_RULE_ALIAS, PN_DOUBT_PARTNER, ACCEPT("not known: partner") },
+	{ "alias, partner not known", PN_ROUTED, PN_RULE_ALIAS, PN_DOUBT_PARTNER,
+	    ACCEPT("not known: partner") },
 	{ "reply, record not known", PN_ROUTED, PN_RULE_REPLY, PN_DOUBT_RECORD, ACCEPT("not known: record") },
 	{ "bounce", PN_BOUNCE_HANDLED, PN_RULE_IS_BOUNCE, ACCEPT("a bounce") },
-	{ "catchall direct", PN_BOUNCED, PN_RULE_CATCHALL_DIRECT, REFUSE("550", "5.7.1", "only takes replies") },
-	{ "catchall mixed", PN_BOUNCED, PN_RULE_CATCHALL_MIXED, REFUSE("550", "5.7.1", "only takes replies") },
+	{ "catchall direct", PN_BOUNCED, PN_RULE_CATCHALL_DIRECT, REFUSE("550", "5.7.1",
+	    "only takes replies") },
+	{ "catchall mixed", PN_BOUNCED, PN_RULE_CATCHALL_MIXED, REFUSE("550", "5.7.1",
+	    "only takes replies") },
 	{ "catchall direct, thread not known", PN_BOUNCED, PN_RULE_CATCHALL_DIRECT, PN_DOUBT_THREAD,
 	    HAND_OVER("perhaps a reply; not known: thread") },
 	{ "catchall mixed, thread not known", PN_BOUNCED, PN_RULE_CATCHALL_MIXED, PN_DOUBT_THREAD,
@@ -81,16 +86,16 @@ static const struct row rows[] = {
 	    REFUSE("550", "5.7.1", "<partners@acme.test> only takes mail from known contacts") },
 	{ "sender does not follow", PN_BOUNCED, PN_RULE_ALIAS_SECURITY, NOTICES(not_following),
 	    REFUSE("550", "5.7.1", "<group@acme.test> only takes mail from followers") },
-	{ "sender refused, thread not known", PN_BOUNCED, PN_RULE_ALIAS_SECURITY, PN_DOUBT_THREAD, NOTICES(security),
-	    HAND_OVER("not known: thread") },
+	{ "sender refused, thread not known", PN_BOUNCED, PN_RULE_ALIAS_SECURITY, PN_DOUBT_THREAD,
+	    NOTICES(security), HAND_OVER("not known: thread") },
 	{ "sender refused, another alias not known", PN_BOUNCED, PN_RULE_ALIAS_SECURITY, PN_DOUBT_ALIAS,
 	    NOTICES(security), HAND_OVER("not known: alias") },
 	{ "misconfigured", PN_BOUNCED, PN_RULE_ALIAS_INVALID, NOTICES(invalid),
 	    DEFER("451", "4.3.5", "<group@acme.test> is misconfigured") },
 	{ "misconfigured beside a refusal", PN_BOUNCED, PN_RULE_ALIAS_SECURITY, NOTICES(both),
 	    DEFER("451", "4.3.5", "<group@acme.test> is misconfigured") },
-	{ "misconfigured, thread not known", PN_BOUNCED, PN_RULE_ALIAS_INVALID, PN_DOUBT_THREAD, NOTICES(invalid),
-	    HAND_OVER("not known: thread") },
+	{ "misconfigured, thread not known", PN_BOUNCED, PN_RULE_ALIAS_INVALID, PN_DOUBT_THREAD,
+	    NOTICES(invalid), HAND_OVER("not known: thread") },
 	{ "misconfigured, another routes", PN_ROUTED, PN_RULE_ALIAS, NOTICES(invalid), ACCEPT("routed") },
 	{ "model takes no mail", PN_ERROR, PN_RULE_ROUTE_CHECK, DEFER("451", "4.3.5", "takes no mail") },
 	{ "model takes no mail, thread not known", PN_ERROR, PN_RULE_ROUTE_CHECK, PN_DOUBT_THREAD,
@@ -98,9 +103,10 @@ static const struct row rows[] = {
 	{ "answer to a loop notice", PN_DROPPED, PN_RULE_LOOP_HEADERS, DISCARD("answer to a loop notice") },
 	{ "duplicate", PN_DROPPED, PN_RULE_DUPLICATE, DISCARD("Message-ID already") },
 	{ "no route", PN_NO_ROUTE, PN_RULE_NONE, REFUSE("550", "5.1.1", "no such address") },
-	{ "no route, alias not known", PN_NO_ROUTE, PN_RULE_NONE, PN_DOUBT_ALIAS, HAND_OVER("not known: alias"),
-	    .told = PN_RULE_UNKNOWN },
-	{ "no route, thread not known", PN_NO_ROUTE, PN_RULE_NONE, PN_DOUBT_THREAD, HAND_OVER("not known: thread") },
+	{ "no route, alias not known", PN_NO_ROUTE, PN_RULE_NONE, PN_DOUBT_ALIAS,
+	    HAND_OVER("not known: alias"), .told = PN_RULE_UNKNOWN },
+	{ "no route, thread not known", PN_NO_ROUTE, PN_RULE_NONE, PN_DOUBT_THREAD,
+	    HAND_OVER("not known: thread") },
 	{ "no route, both not known", PN_NO_ROUTE, PN_RULE_NONE, PN_DOUBT_THREAD | PN_DOUBT_ALIAS,
 	    HAND_OVER("not known: thread,alias"), .told = PN_RULE_UNKNOWN },
 	{ "unreadable", PN_ERROR, PN_RULE_PARSE, HAND_OVER("probably fail to read") },
@@ -148,14 +154,16 @@ every_row_of_the_table(void **state)
 		struct pn_gateway g = gateway();
 		struct pn_decision d = {
 			.outcome = row->outcome, .rule = row->rule, .doubts = row->doubts,
-			.notices = (struct pn_notice *)(uintptr_t)row->notices, .notice_count = row->notice_count,
+			.notices = (struct pn_notice *)(uintptr_t)row->notices,
+			    .notice_count = row->notice_count,
 		};
 		struct pn_verdict v;
 
 		g.unreadable_reject = row->unreadable_reject;
 		v = pn_verdict(&g, &message, &d, arena);
 		if (v.action != row->action)
-			fail_msg("%s: %s, not %s", row->name, pn_action_name(v.action), pn_action_name(row->action));
+			fail_msg("%s: %s, not %s", row->name, pn_action_name(v.action),
+			    pn_action_name(row->action));
 		if (!pn_str_contains(v.reason, pn_str_c(row->says)))
 			fail_msg("%s: says \"" PN_STR_FMT "\"", row->name, PN_STR_ARG(v.reason));
 		if (v.rule != (row->told != PN_RULE_NONE ? row->told : row->rule))
@@ -179,9 +187,10 @@ catchall_names_an_address(void **state)
 		const char *to;
 		const char *says;
 	} asked[] = {
-		{ "catchall@acme.test", "<catchall@acme.test> only takes replies to mail you received; please write to the "
-		    "address of the person" },
-		{ "all@beta.test", "<all@beta.test> only takes replies to mail you received; please write to <info@beta.test>" },
+		{ "catchall@acme.test", "<catchall@acme.test> only takes replies to mail you received; "
+		    "please write to the " "address of the person" },
+		{ "all@beta.test", "<all@beta.test> only takes replies to mail you received; please write "
+		    "to <info@beta.test>" },
 		{ "ALL@Beta.test", "please write to <info@beta.test> instead" },
 		{ "catchall@gamma.test", "please write to <boss@gamma.test> instead" },
 		{ "someone@else.test", "<catchall@acme.test> only takes replies" },
@@ -217,7 +226,8 @@ loops_are_answered_as_configured(void **state)
 		{ "person", PN_LOOP_DEFER, PN_LOOP_REFUSE, false, PN_ACTION_DEFER, "451", "4.7.1" },
 		{ "automatic", PN_LOOP_DEFER, PN_LOOP_REFUSE, true, PN_ACTION_REFUSE, "550", "5.4.6" },
 		{ "person refused", PN_LOOP_REFUSE, PN_LOOP_DEFER, false, PN_ACTION_REFUSE, "550", "5.4.6" },
-		{ "automatic deferred", PN_LOOP_REFUSE, PN_LOOP_DEFER, true, PN_ACTION_DEFER, "451", "4.7.1" },
+		{ "automatic deferred", PN_LOOP_REFUSE, PN_LOOP_DEFER, true, PN_ACTION_DEFER, "451",
+		    "4.7.1" },
 		{ "person held", PN_LOOP_HOLD, PN_LOOP_REFUSE, false, PN_ACTION_HOLD, NULL, NULL },
 		{ "automatic discarded", PN_LOOP_HOLD, PN_LOOP_DISCARD, true, PN_ACTION_DISCARD, NULL, NULL },
 	};
