@@ -308,10 +308,12 @@ remove_own_headers(struct closer *c)
 	}
 }
 
+/* Routes are shown to the gateway's own readers only: in a mixed transaction
+ * others would learn of its records. */
 static struct pn_str
-route_text(const struct pn_verdict *v, struct pn_arena *arena)
+route_text(const struct pn_transaction *t, const struct pn_verdict *v, struct pn_arena *arena)
 {
-	const struct pn_decision *decision = v->decision;
+	const struct pn_decision *decision = pn_transaction_mixed(t, v->gateway) ? NULL : v->decision;
 	struct pn_buf buf;
 	struct pn_str out;
 
@@ -345,7 +347,7 @@ add_own_headers(struct closer *c, const struct pn_verdict *verdicts, size_t n)
 		if (verdicts[i].action == PN_ACTION_DISCARD)
 			continue;
 		edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = PN_STR("X-Postern-Route"),
-		    .text = route_text(&verdicts[i], c->arena) });
+		    .text = route_text(c->t, &verdicts[i], c->arena) });
 		/* what stays on this host may pass here again behind a content filter */
 		if (gateway->target != PN_TARGET_KEEP)
 			edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = PN_STR("X-Postern-Stamp"),
