@@ -141,13 +141,15 @@ check_reinjection(struct check *check, const char *where, bool has_ours)
 		    "%s: mail comes back here from the content filter and would pass Postern twice", where);
 }
 
+/* A milter is not told what those behind it answer to RCPT. */
 static void
 check_order(struct check *check, const char *where, size_t place, size_t n)
 {
 	if (place + 1 < n)
-		finding(check, LEVEL_WARNING, "postfix",
-		    PN_STR("put it last: what a milter behind it refuses was counted already"),
-		    "%s: Postern is milter %zu of %zu", where, place + 1, n);
+		finding(check, LEVEL_ERROR, "postfix",
+		    PN_STR("put it last in smtpd_milters; milters that judge recipients stand before it"),
+		    "%s: Postern is milter %zu of %zu: a recipient that one behind it refuses is redirected "
+		    "and delivered all the same", where, place + 1, n);
 }
 
 static void

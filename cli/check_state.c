@@ -31,6 +31,21 @@ check_file(struct check *check, const char *name, const struct stat *folder)
 		    "%s: another user or group made it, so the daemons may not be able to write", path.p);
 }
 
+/* The first program that opens a damaged state moves it aside; nobody reads the log of that second. */
+static void
+check_damaged(struct check *check)
+{
+	struct pn_str path = pn_arena_printf(
+	    check->arena, "%s/state/data.mdb.damaged", check->cli->config->store.path);
+	struct stat st;
+
+	if (lstat(path.p, &st) == 0)
+		finding(check, LEVEL_WARNING, "state",
+		    pn_arena_printf(check->arena, "look when it was and why, then delete %s", path.p),
+		    "%s: a power cut damaged the state; it was moved aside, and what was learned and "
+		    "counted until then is gone", path.p);
+}
+
 static bool
 check_folder(struct check *check, struct stat *st)
 {
@@ -236,6 +251,7 @@ check_state(struct check *check)
 	if (check_folder(check, &st)) {
 		check_file(check, "directory", &st);
 		check_file(check, "state", &st);
+		check_damaged(check);
 		if (cli_has_state(check->cli->config))
 			check_contents(check);
 		else

@@ -166,7 +166,7 @@ look_at_facts(struct explain *e)
 	e->parts = PN_ARENA_ARRAY(e->arena, struct explain_part, e->result.part_count);
 	for (size_t i = 0; i < e->result.part_count; i++)
 		e->parts[i].part = &e->result.parts[i];
-	if (pn_facts_open(&facts, e->gate.store, e->arena, e->mail.now_ms / 1000, &err) != PN_OK)
+	if (pn_facts_open(&facts, &e->gate, e->arena, e->mail.now_ms / 1000, &err) != PN_OK)
 		return;
 	for (size_t i = 0; i < e->result.part_count; i++) {
 		const struct pn_gateway *gateway = e->result.parts[i].gateway;

@@ -84,7 +84,7 @@ ask_macros(SMFICTX *ctx)
 		{ SMFIM_CONNECT, "{daemon_name}" },
 		{ SMFIM_HELO, "" },
 		{ SMFIM_ENVFROM, "{auth_authen} {mail_mailer}" },
-		{ SMFIM_ENVRCPT, "" },
+		{ SMFIM_ENVRCPT, "{rcpt_addr}" },
 		{ SMFIM_DATA, "" },
 		{ SMFIM_EOH, "" },
 		{ SMFIM_EOM, "i" },
@@ -175,7 +175,7 @@ on_rcpt(SMFICTX *ctx, char **argv)
 	if (s == NULL || s->snapshot == NULL)
 		return SMFIS_TEMPFAIL;
 	poke_enter();
-	answer = session_rcpt(s, argv, &err);
+	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"), &err);
 	poke_leave();
 	line_rcpt(s, pn_str_c(argv[0]), answer, &err);
 	return action_rcpt(ctx, answer);

@@ -13,6 +13,7 @@ static const char *const names[COUNT_LAST] = {
 	[COUNT_RCPT_REFUSED] = "recipients_refused",
 	[COUNT_RCPT_TROUBLE] = "recipients_deferred",
 	[COUNT_STORE_ERRORS] = "store_errors",
+	[COUNT_MISCONFIGURED] = "alias_misconfigured",
 	[COUNT_ACTION_ERRORS] = "action_errors",
 };
 

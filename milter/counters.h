@@ -13,6 +13,7 @@ enum counter {
 	COUNT_RCPT_REFUSED,
 	COUNT_RCPT_TROUBLE,
 	COUNT_STORE_ERRORS,
+	COUNT_MISCONFIGURED,	/* aliases that could not take a mail, though others could */
 	COUNT_ACTION_ERRORS,	/* libmilter refused a change */
 	COUNT_LAST
 };

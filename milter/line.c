@@ -81,6 +81,8 @@ add_part(struct pn_buf *line, const struct pn_gate_part *part)
 	if (part->verdict.action != PN_ACTION_ACCEPT || (part->has_decision && part->decision.doubts != 0))
 		pn_log_key_text(line, "reason", part->verdict.reason);
 	count_verdict(&part->verdict);
+	for (size_t i = 0; part->has_decision && i < part->decision.notice_count; i++)
+		count(COUNT_MISCONFIGURED, part->decision.notices[i].kind == PN_NOTICE_ALIAS_INVALID);
 }
 
 static void
@@ -105,6 +107,20 @@ add_targets(struct pn_buf *line, const struct pn_closing *closing)
 		}
 }
 
+/* A mail that no gateway decided about. */
+static void
+add_alone(struct pn_buf *line, const struct session *s, const struct pn_gate_result *result)
+{
+	if (result->closing.action == PN_ACTION_REFUSE) {
+		pn_buf_addf(line, " verdict=refuse rule=%s", pn_rule_name(PN_RULE_LIMIT));
+		pn_log_key_text(line, "reason", result->closing.reply.text);
+	} else if (s->ours > 0) {
+		pn_buf_addf(line, " verdict=accept rule=%s", pn_rule_name(PN_RULE_ROLE));
+	} else {
+		pn_buf_addf(line, " verdict=%s", s->mail.outbound ? "outbound" : "pass");
+	}
+}
+
 void
 line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_result *result, bool failed)
 {
@@ -121,7 +137,7 @@ line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_resul
 	pn_buf_init(&line, LINE_LIMIT);
 	pn_log_key(&line, "qid", qid.n > 0 ? qid : PN_STR("-"));
 	if (!ours)
-		pn_buf_addf(&line, " verdict=%s", s->mail.outbound ? "outbound" : s->ours > 0 ? "role" : "pass");
+		add_alone(&line, s, result);
 	for (size_t i = 0; i < result->part_count; i++)
 		add_part(&line, &result->parts[i]);
 	add_envelope(&line, s);

@@ -26,7 +26,7 @@ static const struct pn_program program = {
 	    "  -v         log more\n"
 	    "  --help     this text\n"
 	    "  --version  the version\n"
-	    "It stays in the foreground.  SIGUSR1 reads the configuration again; SIGTERM stops it.\n",
+	    "It stays in the foreground.  SIGUSR1 reads the configuration again; SIGTERM and SIGHUP stop it.\n",
 };
 
 struct options {
@@ -98,12 +98,10 @@ start(const struct options *options, struct pn_socket *bound)
 {
 	struct snapshot *snapshot;
 	const struct pn_config *config;
-	int code = state_open(options->config);
+	int code = state_open(options->config, options->verbose);
 
 	if (code != EX_OK)
 		return code;
-	if (options->verbose)
-		pn_log_set_level(PN_LOG_DEBUG);
 	snapshot = snapshot_take();
 	config = snapshot_gate(snapshot)->config;
 	(void)pn_raise_open_files(config->max_sessions * FILES_PER_SESSION);

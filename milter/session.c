@@ -5,7 +5,7 @@
 #include "postern/clock.h"
 
 enum {
-	ARENA_LIMIT = 64 << 20,		/* what the headers of one mail may become while they are read */
+	ARENA_LIMIT = 24 << 20,		/* what the headers of one mail may become while they are read */
 	SENDER_MAX = 2048,
 };
 
@@ -31,7 +31,7 @@ session_end(struct session *s)
 	s->arena = NULL;
 	s->mail = (struct pn_gate_mail){ .rcpt_count = 0 };
 	s->rcpts = NULL;
-	s->rcpt_cap = s->field_cap = s->ours = s->header_bytes = 0;
+	s->rcpt_cap = s->field_cap = s->ours = s->header_bytes = s->own_headers = 0;
 }
 
 void
@@ -54,6 +54,7 @@ session_begin(struct session *s, struct pn_str sender, bool smtp, bool authentic
 	s->arena = pn_arena_new(ARENA_LIMIT);
 	s->sender = pn_arena_dup(s->arena, pn_str_head(sender, SENDER_MAX));
 	s->started_us = pn_clock_mono_us();
+	s->mail.sender = pn_recipient_bare(s->sender);
 	s->mail.smtp = smtp;
 	s->mail.authenticated = authenticated;
 	s->mail.null_sender = sender.n == 0 || pn_str_eq(sender, PN_STR("<>"));
@@ -74,17 +75,42 @@ parameter(char **argv, struct pn_str name, struct pn_arena *arena)
 	return PN_STR_EMPTY;
 }
 
-/* mixed = separate: a transaction is for one gateway, or for people. */
+/* The later kind comes back in its own transaction: with mixed = separate that
+ * of another gateway, or of people; always postmaster's beside others of ours,
+ * as an answer to those must not hit it, and its presence not soften theirs. */
 static bool
 is_other_kind(const struct session *s, const struct pn_rcpt *who)
 {
 	const struct pn_rcpt *first;
 
+	for (size_t i = 0; i < s->mail.rcpt_count && who->answer == PN_RCPT_OURS; i++)
+		if (s->rcpts[i].who.answer == PN_RCPT_OURS
+		    && (s->rcpts[i].who.kind == PN_RCPT_ROLE) != (who->kind == PN_RCPT_ROLE))
+			return true;
 	if (snapshot_gate(s->snapshot)->config->mixed != PN_MIXED_SEPARATE || s->mail.rcpt_count == 0)
 		return false;
 	first = &s->rcpts[0].who;
 	return first->answer != who->answer
 	    || (who->answer == PN_RCPT_OURS && first->gateway != who->gateway);
+}
+
+/* A dot-atom at a domain with a dot: what no mail server takes for another
+ * address. */
+static bool
+is_plain(struct pn_str address)
+{
+	size_t at = pn_str_find_last(address, '@');
+
+	if (at == PN_STR_NONE || at == 0 || pn_str_find(pn_str_from(address, at), '.') == PN_STR_NONE)
+		return false;
+	for (size_t i = 0; i < address.n; i++) {
+		char c = address.p[i];
+
+		if ((unsigned char)c < 0x80 && !pn_is_alnum(c) && i != at
+		    && pn_str_find(i < at ? PN_STR("#$&'*+-/=?^_`{|}~.") : PN_STR("-.[]:_"), c) == PN_STR_NONE)
+			return false;
+	}
+	return true;
 }
 
 /* Nobody has such an address (RFC 5321 section 4.1.2), and handed on as another
@@ -133,12 +159,22 @@ classify(struct session *s, struct pn_str raw, struct pn_rcpt *who, struct pn_er
 	return RCPT_ACCEPTED;
 }
 
+/* Postfix routes what it made of the address ("sales%ours", "ours!sales", quotes
+ * and comments included), and deletes what the client wrote, case and all. */
+static enum session_rcpt
+classify_as_taken(struct session *s, struct pn_str taken_for, struct pn_envelope_rcpt *rcpt, struct pn_error *err)
+{
+	if (taken_for.n > 0 && !is_plain(rcpt->raw) && !pn_str_eq_nocase(taken_for, rcpt->raw))
+		rcpt->address = pn_arena_dup(s->arena, taken_for);
+	return classify(s, rcpt->address.n > 0 ? rcpt->address : rcpt->raw, &rcpt->who, err);
+}
+
 enum session_rcpt
-session_rcpt(struct session *s, char **argv, struct pn_error *err)
+session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_error *err)
 {
 	/* without a source route: Postfix drops it, and would not find what is to be deleted */
 	struct pn_envelope_rcpt rcpt = { .raw = pn_arena_dup(s->arena, pn_recipient_bare(pn_str_c(argv[0]))) };
-	enum session_rcpt answer = classify(s, rcpt.raw, &rcpt.who, err);
+	enum session_rcpt answer = classify_as_taken(s, taken_for, &rcpt, err);
 
 	if (answer == RCPT_REFUSED && !snapshot_is_current(s->snapshot))
 		answer = RCPT_TROUBLE;
@@ -161,13 +197,6 @@ session_rcpt(struct session *s, char **argv, struct pn_error *err)
 
 /* -- the message ---------------------------------------------------------------------------- */
 
-/* Headers of ours are noted even past the limit: they must be taken out. */
-static bool
-is_own_header(struct pn_str name)
-{
-	return pn_str_starts_nocase(name, PN_STR("X-Postern-"));
-}
-
 /* Nobody asks about a mail that is not ours and not from us. */
 static bool
 is_read(const struct session *s)
@@ -178,12 +207,18 @@ is_read(const struct session *s)
 void
 session_header(struct session *s, struct pn_str name, struct pn_str raw)
 {
+	bool own = pn_is_own_header(name);
 	struct pn_field field;
 
 	s->header_bytes += name.n + raw.n + 3;
 	if (s->header_bytes > snapshot_gate(s->snapshot)->config->header_limit)
 		s->mail.over_limit = true;
-	if (!is_own_header(name) && (s->mail.over_limit || !is_read(s)))
+	/* fields of ours are noted even past the limit: they are taken out */
+	if (own && ++s->own_headers > PN_OWN_HEADERS_MAX) {
+		s->mail.own_header_flood = true;
+		return;
+	}
+	if (!own && (s->mail.over_limit || !is_read(s)))
 		return;
 	field = (struct pn_field){ pn_arena_dup(s->arena, name),
 		pn_arena_dup(s->arena, pn_str_head(raw, s->mail.over_limit ? 0 : raw.n)) };

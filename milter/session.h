@@ -30,6 +30,7 @@ struct session {
 	size_t field_cap;
 	size_t ours;			/* recipients of ours */
 	size_t header_bytes;
+	size_t own_headers;		/* fields that arrived under our names */
 	struct pn_str sender;		/* MAIL FROM as given, with <> */
 	int64_t started_us;
 };
@@ -42,9 +43,11 @@ void session_begin(struct session *session, struct pn_str sender, bool smtp, boo
 /* It is over, whatever became of it. */
 void session_end(struct session *session);
 
-/* RCPT TO: classified, and noted when it is accepted. */
+/* RCPT TO: classified, and noted when it is accepted.  taken_for: {rcpt_addr},
+ * what the mail server made of the address; "" where it does not say. */
 enum session_rcpt { RCPT_ACCEPTED, RCPT_REFUSED, RCPT_TROUBLE, RCPT_LATER, RCPT_TOO_MANY };
-enum session_rcpt session_rcpt(struct session *session, char **argv, struct pn_error *err);
+enum session_rcpt session_rcpt(struct session *session, char **argv, struct pn_str taken_for,
+    struct pn_error *err);
 
 void session_header(struct session *session, struct pn_str name, struct pn_str raw);
 void session_end_of_headers(struct session *session);

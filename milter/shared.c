@@ -18,6 +18,7 @@ static struct snapshot *current;
 static bool settling;		/* the directory is changing under the current one */
 static struct pn_store *store;
 static const char *config_path;
+static bool always_debug;	/* -v */
 
 struct pn_store *
 state_store(void)
@@ -93,18 +94,6 @@ make_current(struct pn_config *config)
 	snapshot_release(old);
 }
 
-/* One log line for each finding. */
-static void
-log_report(struct pn_config_report *report)
-{
-	struct pn_str rest = pn_buf_str(&report->text), line;
-
-	while (rest.n > 0 && pn_str_split(&rest, '\n', &line))
-		if (line.n > 0)
-			pn_log_line(report->errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, line);
-	pn_config_report_done(report);
-}
-
 static enum pn_status
 load(struct pn_config **config)
 {
@@ -113,7 +102,8 @@ load(struct pn_config **config)
 
 	pn_config_report_init(&report);
 	st = pn_config_load(config_path, config, &report);
-	log_report(&report);
+	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
+	pn_config_report_done(&report);
 	return st;
 }
 
@@ -136,16 +126,17 @@ apply(struct pn_config *config)
 }
 
 int
-state_open(const char *path)
+state_open(const char *path, bool debug)
 {
 	struct pn_config *config;
 	struct pn_error err = { "" };
 
 	config_path = path;
+	always_debug = debug;
 	if (load(&config) != PN_OK)
 		return EX_CONFIG;
 	pn_log_open("postern-milter", config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR,
-	    config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
+	    config->log_debug || debug ? PN_LOG_DEBUG : PN_LOG_INFO);
 	if (pn_store_open(&config->store, &store, &err) != PN_OK) {
 		pn_log(PN_LOG_ERROR, "%s", err.text);
 		pn_config_free(config);
@@ -157,6 +148,23 @@ state_open(const char *path)
 	}
 	make_current(config);
 	return EX_OK;
+}
+
+/* What a running milter does not follow is said once, key by key. */
+static void
+warn_of_start_only(const struct pn_config *fresh)
+{
+	struct pn_buf keys;
+	struct pn_str rest, key;
+
+	pn_buf_init(&keys, 4096);
+	pn_config_start_only_changes(current->config, fresh, &keys);
+	rest = pn_buf_str(&keys);
+	while (rest.n > 0 && pn_str_split(&rest, '\n', &key))
+		/* the other key is the lookup service's */
+		if (key.n > 0 && !pn_str_eq(key, PN_STR("map_socket")))
+			pn_log(PN_LOG_WARN, PN_STR_FMT " has changed: it counts from the next start", PN_STR_ARG(key));
+	pn_buf_done(&keys);
 }
 
 void
@@ -174,14 +182,9 @@ state_reload(void)
 		pn_config_free(config);
 		return;
 	}
-	pn_log_set_level(config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
+	warn_of_start_only(config);
+	if (!always_debug)
+		pn_log_set_level(config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
 	make_current(config);
 	set_settling(false);
-}
-
-void
-state_close(void)
-{
-	pn_store_close(store);
-	store = NULL;
 }

@@ -11,15 +11,13 @@
 
 struct snapshot;
 
-/* Reads the configuration and opens the store; the texts are logged.
- * Returns an exit code of sysexits.h, 0 when all is well. */
-int state_open(const char *config_path);
+/* Reads the configuration and opens the store; the texts are logged.  debug: log
+ * everything, whatever the configuration says.  Returns an exit code of
+ * sysexits.h, 0 when all is well. */
+int state_open(const char *config_path, bool debug);
 
 /* Reads the configuration again; a bad one is logged and the old one stays. */
 void state_reload(void);
-
-/* Syncs and closes the store.  Only after the last conversation. */
-void state_close(void);
 
 struct snapshot *snapshot_take(void);
 void snapshot_release(struct snapshot *snapshot);	/* NULL is fine */

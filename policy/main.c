@@ -10,14 +10,14 @@ enum { OWN_FILES = 64 };	/* descriptors besides connections */
 
 static const struct pn_program program = {
 	.name = "postern-policy",
-	.synopsis = "[-c FILE] [-v] | --help | --version",
-	.purpose = "Answers Postfix's socketmap questions: is this recipient one of ours?\n"
-	    "Runs in the foreground; SIGHUP or SIGUSR1 reloads the configuration, SIGTERM stops.",
+	.synopsis = "[-c FILE] [-v]",
+	.purpose = "Answers Postfix's socketmap questions: is this recipient one of ours?",
 	.options =
 	    "  -c FILE    the configuration (" PN_CONFIG_DEFAULT_PATH ")\n"
 	    "  -v         log every question\n"
 	    "  --help     this text\n"
-	    "  --version  the version\n",
+	    "  --version  the version\n"
+	    "It stays in the foreground.  SIGUSR1 (or SIGHUP) reads the configuration again; SIGTERM stops it.\n",
 };
 
 struct arguments {

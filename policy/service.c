@@ -46,16 +46,6 @@ service_complain(struct service *service, const char *text)
 	pn_log(PN_LOG_ERROR, "%s", text);
 }
 
-void
-service_log_report(const struct pn_config_report *report)
-{
-	struct pn_str rest = pn_buf_str(&report->text), line;
-
-	while (pn_str_split(&rest, '\n', &line))
-		if (line.n > 0)
-			pn_log_line(report->errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, line);
-}
-
 /* One store per path: opening the same file twice in a process is forbidden, so
  * changed sizes count from the next start. */
 static enum pn_status
@@ -132,6 +122,38 @@ service_tick(struct service *service)
 		service_complain(service, err.text);
 }
 
+/* Those that this daemon uses.  With another state directory comes another store,
+ * and that is opened as the configuration says. */
+static bool
+counts_at_start(struct pn_str key, bool same_store)
+{
+	static const struct pn_str always[] = {
+		{ "map_socket", 10 }, { "socket_group", 12 }, { "socket_mode", 11 }, { "log", 3 },
+	};
+
+	for (size_t i = 0; i < PN_COUNT(always); i++)
+		if (pn_str_eq(key, always[i]))
+			return true;
+	return same_store && pn_str_ends(key, PN_STR("_map_size"));
+}
+
+static void
+warn_of_start_only(const struct pn_config *old, const struct pn_config *fresh)
+{
+	bool same_store = pn_str_eq(old->state_directory, fresh->state_directory);
+	struct pn_str rest, key;
+	struct pn_buf changed;
+
+	pn_buf_init(&changed, 4096);
+	pn_config_start_only_changes(old, fresh, &changed);
+	rest = pn_buf_str(&changed);
+	while (pn_str_split(&rest, '\n', &key))
+		if (counts_at_start(key, same_store))
+			pn_log(PN_LOG_WARN, PN_STR_FMT " has changed: it counts from the next start",
+			    PN_STR_ARG(key));
+	pn_buf_done(&changed);
+}
+
 void
 service_reload(struct service *service)
 {
@@ -141,14 +163,13 @@ service_reload(struct service *service)
 
 	pn_config_report_init(&report);
 	st = pn_config_load(service->path, &config, &report);
-	service_log_report(&report);
+	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
 	pn_config_report_done(&report);
 	if (st != PN_OK) {
 		pn_log(PN_LOG_ERROR, "the new configuration is not used; the old one stays");
 		return;
 	}
-	if (!pn_str_eq(config->map_socket, service->config->map_socket))
-		pn_log(PN_LOG_WARN, "map_socket has changed: it counts from the next start");
+	warn_of_start_only(service->pending != NULL ? service->pending : service->config, config);
 	pn_config_free(service->pending);
 	service->pending = config;
 	take_pending(service);
@@ -199,12 +220,17 @@ service_classify(struct service *service, struct pn_str address, struct pn_rcpt 
 	pn_arena_reset(service->arena);
 	if (!service->ready)
 		return pn_recipient_classify(directory, &nothing, address, service->arena, out, err);
-	st = pn_facts_open(&facts, service->store, service->arena, pn_clock_now(), err);
+	st = pn_facts_open(&facts, &(struct pn_gate){ service->config, service->store }, service->arena,
+	    pn_clock_now(), err);
 	if (st != PN_OK) {
 		service_complain(service, err->text);
 		return pn_recipient_classify(directory, &nothing, address, service->arena, out, err);
 	}
 	st = pn_recipient_classify(directory, &facts.recipient, address, service->arena, out, err);
+	/* what is missing in rows of another configuration proves nothing */
+	if (st == PN_OK && facts.other_configuration && out->domain != NULL && out->answer != PN_RCPT_OURS)
+		st = pn_fail(err, PN_TEMPFAIL, "another program has read another version of the configuration: "
+		    "reload postern-milter and postern-policy");
 	pn_facts_close(&facts);
 	if (st == PN_OK && pn_arena_exhausted(service->arena))
 		st = pn_fail(err, PN_LIMIT, "the answer needs too much memory");

@@ -44,7 +44,4 @@ PN_CHECK enum pn_status service_classify(struct service *service, struct pn_str 
 /* A line for the operator; not the same one with every request. */
 void service_complain(struct service *service, const char *text);
 
-/* The findings of a load, one log line each. */
-void service_log_report(const struct pn_config_report *report);
-
 #endif

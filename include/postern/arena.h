@@ -1,6 +1,6 @@
 /* arena.h - memory that lives as long as one message, request or command.
  *
- * Nothing in an arena is freed alone.  Allocation never fails: out of memory
+ * Nothing in an arena is freed alone, but for large arrays that have grown.  Allocation never fails: out of memory
  * ends the process (the supervisor restarts it, Postfix defers the mail).  An
  * arena has a limit for what one message may ask; past it the arena goes on
  * serving but is *exhausted*, and whoever works through outside data asks
@@ -20,6 +20,8 @@ struct pn_arena;
 
 /* limit: bytes that one user may ask before the arena counts as exhausted. */
 struct pn_arena *pn_arena_new(size_t limit);
+/* Empty, with the limit of the other: for what is needed only on the way to a result. */
+struct pn_arena *pn_arena_new_like(const struct pn_arena *arena);
 void pn_arena_free(struct pn_arena *arena);	/* NULL is fine */
 
 /* Forgets everything; keeps one block for the next user. */
@@ -34,7 +36,8 @@ void *pn_arena_alloc(struct pn_arena *arena, size_t size);
 void *pn_arena_alloc_array(struct pn_arena *arena, size_t n, size_t size);
 
 /* Doubles an array in the arena: returns room for at least `need` elements,
- * with the old `have` copied.  *cap is the capacity in elements. */
+ * with the old `have` copied.  *cap is the capacity in elements.  Nothing may
+ * point into the old array any longer: a large one is given back. */
 void *pn_arena_grow(struct pn_arena *arena, void *old, size_t have, size_t *cap,
     size_t need, size_t size);
 

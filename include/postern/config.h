@@ -53,6 +53,7 @@ struct pn_config {
 	struct pn_directory directory;
 	const struct pn_alias_row *aliases;	/* alias sections and alias tables */
 	size_t alias_count;
+	uint64_t fingerprint;		/* of .directory: never 0 */
 	struct pn_arena *arena;		/* owns everything above */
 };
 
@@ -71,6 +72,13 @@ void pn_config_report_done(struct pn_config_report *report);
 PN_CHECK enum pn_status pn_config_load(const char *path, struct pn_config **out,
     struct pn_config_report *report);
 void pn_config_free(struct pn_config *config);	/* NULL is fine */
+
+/* The keys that differ and that a program which runs already does not follow, or
+ * not in full (of max_sessions: the open files it asks the system for): one name
+ * per line, in the order of the key table.  Who follows one of them all the same
+ * leaves it out. */
+void pn_config_start_only_changes(const struct pn_config *old, const struct pn_config *fresh,
+    struct pn_buf *out);
 
 /* "key = value" lines in the syntax of the file: as postconf -n (what the files
  * set) and -d (defaults; path is not looked at).

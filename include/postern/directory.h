@@ -157,6 +157,14 @@ struct pn_directory {
 const struct pn_domain *pn_directory_domain(const struct pn_directory *directory, struct pn_str ascii);
 const struct pn_gateway *pn_directory_gateway(const struct pn_directory *directory, struct pn_str name);
 
+/* Tells one structure from another: its gateways, their domains and special
+ * addresses, not their aliases.  Never 0. */
+uint64_t pn_directory_fingerprint(const struct pn_directory *directory);
+
+/* Rule 6.2: do left parts at this domain count?  When mail.catchall.domain.allowed
+ * is set, only at those domains and at the alias domains.  Compared exactly. */
+bool pn_gateway_local_counts(const struct pn_gateway *gateway, struct pn_str domain);
+
 /* The gateway's domain whose bounce / catchall / default_from address this is
  * (exact comparison, as Odoo's); NULL: none. */
 const struct pn_domain *pn_gateway_bounce(const struct pn_gateway *gateway, struct pn_str address);

@@ -7,22 +7,31 @@
 #ifndef POSTERN_FACTS_H
 #define POSTERN_FACTS_H
 
+#include "postern/config.h"
 #include "postern/recipient.h"
-#include "postern/store.h"
 
 struct pn_facts {
 	struct pn_directory_view *view;
 	struct pn_arena *arena;
 	int64_t now;			/* seconds */
+	bool other_configuration;	/* the directory follows another version of the files than ours */
 	struct pn_recipient_facts recipient;	/* .ctx is this pn_facts: do not copy */
 };
 
+/* A store, and the configuration that says how to read it. */
+struct pn_gate {
+	const struct pn_config *config;
+	struct pn_store *store;
+};
+
 /* Opens a view.  now: seconds.  PN_OK or PN_TEMPFAIL. */
-PN_CHECK enum pn_status pn_facts_open(struct pn_facts *facts, struct pn_store *store,
+PN_CHECK enum pn_status pn_facts_open(struct pn_facts *facts, const struct pn_gate *gate,
     struct pn_arena *arena, int64_t now, struct pn_error *err);
 void pn_facts_close(struct pn_facts *facts);
 
-/* Is the table complete: declared so, or synced and younger than stale_after? */
+/* Is the table complete: declared so, or synced and younger than stale_after?
+ * Never while another program has put another configuration's rows there: what
+ * is missing proves nothing then. */
 bool pn_facts_complete(const struct pn_facts *facts, const struct pn_gateway *gateway, enum pn_table table);
 
 #endif

@@ -14,21 +14,18 @@
 #include "postern/facts.h"
 #include "postern/verdict.h"
 
-struct pn_gate {
-	const struct pn_config *config;
-	struct pn_store *store;
-};
-
 struct pn_gate_mail {
 	const struct pn_envelope_rcpt *rcpts;	/* accepted at RCPT, ours and others */
 	size_t rcpt_count;
 	struct pn_fields fields;
 	struct pn_mime_result mime;
+	struct pn_str sender;	/* MAIL FROM, without <> */
 	bool null_sender;
 	bool smtp;		/* false: sendmail(1): nothing may be refused */
 	bool outbound;		/* from a client that may send for our domains */
 	bool authenticated;
 	bool over_limit;	/* its headers went over header_limit: not parsed */
+	bool own_header_flood;	/* more fields of ours than are taken out (PN_OWN_HEADERS_MAX) */
 	bool dry_run;		/* explain: nothing is written */
 	int64_t now_ms;
 };

@@ -27,6 +27,9 @@ void pn_log_set_level(enum pn_log_level most);
 void pn_log(enum pn_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void pn_log_line(enum pn_log_level level, struct pn_str line);
+/* A line of the log for each line of the text, such as the findings of a
+ * configuration; empty ones are left out. */
+void pn_log_lines(enum pn_log_level level, struct pn_str text);
 
 /* Adds ` key=value` (` key=<value>` for addresses) to a line.  Blanks, quotes,
  * "=", control characters and bytes that are not UTF-8 are written as \xNN;

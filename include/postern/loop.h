@@ -30,6 +30,10 @@ struct pn_loop_windows {
 struct pn_loop_windows pn_loop_windows(const struct pn_gateway *gateway, const struct pn_models *models,
     const struct pn_message *message, const struct pn_decision *decision, struct pn_arena *arena);
 
+/* Mails that the window may hold.  A record that has no mail yet is never too
+ * full for its first one, whatever the threshold. */
+uint64_t pn_loop_limit(const struct pn_loop_window *window, uint64_t threshold);
+
 /* `count` mails are in the window already: is this one too many? */
 bool pn_loop_full(const struct pn_loop_window *window, uint64_t count, uint64_t threshold);
 

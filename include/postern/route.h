@@ -22,6 +22,7 @@ struct pn_stored {
 	uint64_t res_id;		/* 0 = none, or not known: see record_known */
 	bool record_known;		/* false: its record is not known yet (learned inbound) */
 	struct pn_str thread;		/* names the thread while the record is not known */
+	bool others_unknown;		/* some of the ids are not known: theirs may be newer */
 	bool internal;			/* subtype is internal and not an auto_comment */
 	uint64_t sole_notified;		/* the one notified partner, 0 = none or several */
 	struct pn_str sole_notified_email;	/* its email as stored */
@@ -171,6 +172,7 @@ struct pn_decision {
 	struct pn_notice *notices;
 	size_t notice_count;
 	uint64_t author;		/* partner id when loops are counted; 0 = none, or not looked for yet */
+	bool others_matched;		/* route_check: other aliases matched beside the one that fails */
 	uint64_t final_author;		/* as stored with the mail: also of replies and fallbacks (rule 11) */
 	bool has_parent;
 	struct pn_stored parent;	/* rule 2, independent of routing */

@@ -110,6 +110,12 @@ PN_CHECK enum pn_status pn_directory_remember_domain(struct pn_store *store,
     struct pn_str gateway, struct pn_str domain, struct pn_str bounce, struct pn_str catchall,
     int64_t now, struct pn_error *err);
 
+/* Which configuration the rows of PN_SOURCE_CONFIG come from
+ * (pn_directory_fingerprint); 0: none yet.  Two programs that have read
+ * different versions of the files notice by it. */
+PN_CHECK enum pn_status pn_directory_set_fingerprint(struct pn_store *store, uint64_t fingerprint,
+    struct pn_error *err);
+
 struct pn_retired {
 	struct pn_str gateway;
 	struct pn_str address;		/* lower-cased, local@domain */
@@ -130,6 +136,7 @@ PN_CHECK enum pn_status pn_directory_open(struct pn_store *store, struct pn_dire
 void pn_directory_close(struct pn_directory_view *view);	/* NULL is fine */
 
 uint64_t pn_directory_generation(struct pn_directory_view *view);
+uint64_t pn_directory_configured(struct pn_directory_view *view);	/* the fingerprint noted last */
 /* The aliases of one gateway as the core's port; lives as long as the view.
  * Rows are copied into the arena handed to the port. */
 struct pn_alias_source pn_directory_aliases(struct pn_directory_view *view, struct pn_str gateway,

@@ -9,7 +9,6 @@
 #define POSTERN_VERDICT_H
 
 #include "postern/loop.h"
-#include "postern/buf.h"
 #include "postern/recipient.h"
 
 /* -- one gateway ------------------------------------------------------------------ */
@@ -49,7 +48,7 @@ struct pn_verdict pn_verdict(const struct pn_gateway *gateway, const struct pn_m
 struct pn_verdict pn_verdict_twin(const struct pn_gateway *gateway, const struct pn_decision *decision);
 struct pn_verdict pn_verdict_trouble(const struct pn_gateway *gateway, struct pn_str reason);
 struct pn_verdict pn_verdict_stamp(const struct pn_gateway *gateway);
-/* Handed over without being understood: over a limit, or postmaster's mail. */
+/* Handed over without being understood: over a limit. */
 struct pn_verdict pn_verdict_hand_over(const struct pn_gateway *gateway, enum pn_rule rule, struct pn_str reason);
 
 /* May this verdict take the lease and count in the loop windows? */
@@ -59,7 +58,8 @@ bool pn_verdict_admits(const struct pn_verdict *verdict);
 
 /* An accepted envelope recipient, as RCPT TO had it. */
 struct pn_envelope_rcpt {
-	struct pn_str raw;		/* argv[0]: case kept, maybe with <> */
+	struct pn_str raw;		/* as the client wrote it, maybe with <>: what is to be deleted */
+	struct pn_str address;		/* what the mail server takes it for, where that is another; else "" */
 	struct pn_str notify;		/* NOTIFY= value, "" = none */
 	struct pn_str orcpt;		/* ORCPT= value, "" = none */
 	struct pn_rcpt who;
@@ -95,12 +95,20 @@ struct pn_closing {
 	size_t edit_count;
 };
 
+/* Fields of ours that may arrive: no honest mail has that many, and the mail
+ * server suffers from each that is deleted. */
+enum { PN_OWN_HEADERS_MAX = 20 };
+/* Is it one of our three names (X-Postern-Relay, -Route, -Stamp)? */
+bool pn_is_own_header(struct pn_str name);
+/* 550 5.6.0 for a mail with more. */
+struct pn_closing pn_closing_flood(void);
+
 /* True when the transaction has recipients that are not the gateway's: another
- * gateway's, or nobody's of ours.  gateway NULL: any recipient not of ours? */
+ * gateway's, nobody's of ours, or postmaster. */
 bool pn_transaction_mixed(const struct pn_transaction *transaction, const struct pn_gateway *gateway);
 
 /* An answer that would hit recipients it does not concern is softened here:
- * handed over (or, for automatic mail in a loop and answers to loop notices,
+ * handed over (or, for automatic mail in a loop and what carries our stamp,
  * only ours are removed).  Also where nothing may be refused. */
 struct pn_verdict pn_verdict_soften(const struct pn_transaction *transaction, struct pn_verdict verdict);
 

@@ -7,7 +7,9 @@
 
 #include "postern/error.h"
 
-enum { BLOCK_SIZE = 16 * 1024, ALIGN = alignof(max_align_t) };
+/* What is larger than LARGE has a block of its own: it can be given back when it
+ * is grown, and from calloc() its unused end costs no memory. */
+enum { BLOCK_SIZE = 16 * 1024, LARGE = BLOCK_SIZE / 4, ALIGN = alignof(max_align_t) };
 
 struct block {
 	struct block *next;
@@ -18,6 +20,7 @@ struct block {
 
 struct pn_arena {
 	struct block *blocks;	/* the newest first */
+	struct block *large;
 	size_t limit;
 	size_t total;
 };
@@ -33,15 +36,32 @@ pn_arena_new(size_t limit)
 	return arena;
 }
 
+struct pn_arena *
+pn_arena_new_like(const struct pn_arena *arena)
+{
+	return pn_arena_new(arena->limit);
+}
+
+static void
+free_blocks(struct block *block)
+{
+	for (struct block *next; block != NULL; block = next) {
+		next = block->next;
+		free(block);
+	}
+}
+
 void
 pn_arena_reset(struct pn_arena *arena)
 {
 	struct block *block = arena->blocks, *next;
 
+	free_blocks(arena->large);
+	arena->large = NULL;
 	for (; block != NULL; block = next) {
 		next = block->next;
 #ifndef PN_SAN
-		if (next == NULL && block->size == BLOCK_SIZE) {
+		if (next == NULL) {
 			block->used = 0;
 			break;
 		}
@@ -69,41 +89,75 @@ pn_arena_exhausted(const struct pn_arena *arena)
 }
 
 static struct block *
-add_block(struct pn_arena *arena, size_t size)
+add_block(struct block **list, void *memory, size_t size)
 {
-	struct block *block = malloc(sizeof(*block) + size);
+	struct block *block = memory;
 
 	if (block == NULL)
 		pn_out_of_memory();
 	block->size = size;
 	block->used = 0;
-	block->next = arena->blocks;
-	arena->blocks = block;
+	block->next = *list;
+	*list = block;
 	return block;
+}
+
+static size_t
+round_up(size_t n, size_t align)
+{
+	return (n + align - 1) & ~(align - 1);
+}
+
+/* Whether it is zeroed depends on where it comes from. */
+static void *
+take(struct pn_arena *arena, size_t size, size_t align, bool *zeroed)
+{
+	struct block *block = arena->blocks;
+	size_t at;
+
+	if (size > SIZE_MAX / 2)
+		pn_out_of_memory();
+	arena->total += round_up(size, align);
+	*zeroed = size > LARGE;
+	if (size > LARGE)
+		return add_block(&arena->large, calloc(1, sizeof(*block) + size), size)->data;
+#ifdef PN_SAN
+	(void)align;
+	block = add_block(&arena->blocks, malloc(sizeof(*block) + size), size);
+	at = 0;
+#else
+	at = block == NULL ? 0 : round_up(block->used, align);
+	if (block == NULL || at > block->size || block->size - at < size) {
+		block = add_block(&arena->blocks, malloc(sizeof(*block) + BLOCK_SIZE), BLOCK_SIZE);
+		at = 0;
+	}
+#endif
+	block->used = at + size;
+	return block->data + at;
 }
 
 void *
 pn_arena_alloc(struct pn_arena *arena, size_t size)
 {
-	struct block *block = arena->blocks;
-	size_t need;
-	void *p;
+	bool zeroed;
+	void *p = take(arena, size, ALIGN, &zeroed);
 
-	if (size > SIZE_MAX / 2)
-		pn_out_of_memory();
-	need = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-	arena->total += need;
-#ifdef PN_SAN
-	block = add_block(arena, size);
-	need = size;
-#else
-	if (block == NULL || block->size - block->used < need)
-		block = add_block(arena, need > BLOCK_SIZE ? need : BLOCK_SIZE);
-#endif
-	p = block->data + block->used;
-	block->used += need;
-	if (size > 0)
+	if (!zeroed && size > 0)
 		memset(p, 0, size);
+	return p;
+}
+
+/* Room for n characters and the NUL behind them. */
+static char *
+take_text(struct pn_arena *arena, size_t n)
+{
+	bool zeroed;
+	char *p;
+
+	if (n == SIZE_MAX)
+		pn_out_of_memory();
+	p = take(arena, n + 1, 1, &zeroed);
+	p[n] = '\0';
 	return p;
 }
 
@@ -115,6 +169,19 @@ pn_arena_alloc_array(struct pn_arena *arena, size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &bytes))
 		pn_out_of_memory();
 	return pn_arena_alloc(arena, bytes);
+}
+
+/* Large blocks are few: they double when they grow. */
+static void
+give_back(struct pn_arena *arena, const void *data)
+{
+	for (struct block **link = &arena->large, *block; (block = *link) != NULL; link = &block->next)
+		if (block->data == data) {
+			arena->total -= round_up(block->size, ALIGN);
+			*link = block->next;
+			free(block);
+			return;
+		}
 }
 
 void *
@@ -130,6 +197,8 @@ pn_arena_grow(struct pn_arena *arena, void *old, size_t have, size_t *cap, size_
 	p = pn_arena_alloc_array(arena, wanted, size);
 	if (have > 0)
 		memcpy(p, old, have * size);
+	if (*cap * size > LARGE)
+		give_back(arena, old);
 	*cap = wanted;
 	return p;
 }
@@ -137,7 +206,7 @@ pn_arena_grow(struct pn_arena *arena, void *old, size_t have, size_t *cap, size_
 struct pn_str
 pn_arena_dup(struct pn_arena *arena, struct pn_str s)
 {
-	char *p = pn_arena_alloc(arena, s.n + 1);
+	char *p = take_text(arena, s.n);
 
 	if (s.n > 0)
 		memcpy(p, s.p, s.n);
@@ -153,7 +222,7 @@ pn_arena_cstr(struct pn_arena *arena, struct pn_str s)
 struct pn_str
 pn_arena_lower(struct pn_arena *arena, struct pn_str s)
 {
-	char *p = pn_arena_alloc(arena, s.n + 1);
+	char *p = take_text(arena, s.n);
 
 	for (size_t i = 0; i < s.n; i++)
 		p[i] = pn_to_lower(s.p[i]);
@@ -172,7 +241,7 @@ pn_arena_printf(struct pn_arena *arena, const char *format, ...)
 	va_end(args);
 	if (n < 0)
 		return PN_STR_EMPTY;
-	p = pn_arena_alloc(arena, (size_t)n + 1);
+	p = take_text(arena, (size_t)n);
 	va_start(args, format);
 	n = vsnprintf(p, (size_t)n + 1, format, args);
 	va_end(args);

@@ -69,6 +69,16 @@ pn_log_line(enum pn_log_level level, struct pn_str line)
 }
 
 void
+pn_log_lines(enum pn_log_level level, struct pn_str text)
+{
+	struct pn_str line;
+
+	while (pn_str_split(&text, '\n', &line))
+		if (line.n > 0)
+			pn_log_line(level, line);
+}
+
+void
 pn_log(enum pn_log_level level, const char *format, ...)
 {
 	char text[LINE_MAX_BYTES - 128];

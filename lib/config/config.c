@@ -17,10 +17,12 @@ pn_config_load(const char *path, struct pn_config **out, struct pn_config_report
 		st = pn_conf_load(files, name, config, report);
 		st = read == PN_OK ? st : read;
 	}
-	if (st == PN_OK)
+	if (st == PN_OK) {
+		config->fingerprint = pn_directory_fingerprint(&config->directory);
 		*out = config;
-	else
+	} else {
 		pn_config_free(config);
+	}
 	return st;
 }
 

@@ -54,7 +54,7 @@ static const struct pn_key global_keys[] = {
 	{ "mixed", CHOICE(D, config.mixed, enum pn_mixed), "hand_over", 0, 0, "hand_over separate",
 	    "When a refusal would hit recipients that are not concerned: hand ours to Odoo, or have the "
 	    "later kind come back in its own transaction (452 at RCPT)", NULL },
-	{ "header_limit", SIZE(D, config.header_limit), "1M", K(64), M(16), NULL,
+	{ "header_limit", SIZE(D, config.header_limit), "256k", K(64), M(16), NULL,
 	    "Bytes of all headers of one message; one with more is handed over unread", NULL },
 	{ "recipient_limit", NUMBER(D, config.recipient_limit), "1000", 1, 100000, NULL,
 	    "Envelope recipients of ours in one message; more are told 452", NULL },
@@ -79,10 +79,10 @@ static const struct pn_key global_keys[] = {
 static const struct pn_key gateway_keys[] = {
 	{ "target", TEXT(D, target), NULL, 1, 400, NULL,
 	    "Where its mail goes: \"redirect to ADDRESS\", \"redirect to DOMAIN\" (same local part), or "
-	    "keep (address unchanged, a transport of Postfix takes it from there)",
+	    "keep (address unchanged, a transport of Postfix takes it from there); never to a domain of ours",
 	    "\"redirect to acme.odoo.example\"" },
 	{ "bounce_target", TEXT(D, row.bounce_target), "\"\"", 0, 320, NULL,
-	    "Address that bounces are redirected to; \"\" derives it from the target",
+	    "Address that bounces are redirected to, not in a domain of ours; \"\" derives it from the target",
 	    "bounce@acme.odoo.example" },
 	{ "complete", BOOL(D, row.complete), "no", 0, 0, NULL,
 	    "The aliases listed here are all there are: what is not among them is known not to exist", NULL },
@@ -126,7 +126,8 @@ static const struct pn_key domain_keys[] = {
 	    "Addresses that are none of ours: hand them to Odoo, let Postfix go on (the domain has human "
 	    "mailboxes too), or refuse them while the alias table is complete", NULL },
 	{ "human", TEXT(D, row.human), "\"\"", 0, 320, NULL,
-	    "Address that takes postmaster@ and abuse@ where these are no aliases", "joe@acme.example" },
+	    "Address that takes postmaster@ and abuse@ where these are no aliases; not in a domain of ours, "
+	    "unless that has unknown = pass", "postmaster@people.example" },
 	{ "write_to", TEXT(D, row.write_to), "\"\"", 0, 320, NULL,
 	    "Address to name to those who write to the catchall directly; \"\" names human",
 	    "sales@acme.example" },

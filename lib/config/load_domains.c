@@ -8,7 +8,7 @@
 struct loaded {
 	struct pn_domain row;
 	uint64_t sequence;
-	struct pn_place place;
+	struct pn_place place, human_place;
 	size_t order;
 };
 
@@ -52,7 +52,7 @@ check_domain(struct pn_loader *l, const struct pn_conf_section *section, const s
 {
 	struct pn_place place = pn_section_place(section, "catchall_alias");
 	const char *why;
-	struct pn_str human, local, write_to;
+	struct pn_str write_to;
 
 	if (d->write_to.n > 0 && !pn_conf_address(d->write_to, l->arena, &write_to, &why))
 		pn_report_error(l->report, pn_section_place(section, "write_to"), PN_STR("write_to"), "%s %s",
@@ -64,15 +64,34 @@ check_domain(struct pn_loader *l, const struct pn_conf_section *section, const s
 		pn_report_warning(l->report, section->place, PN_STR("domain"),
 		    "%s has capitals: Odoo compares lower case and never matches it; write it in lower case, "
 		    "in Odoo too", pn_show(d->name, l->arena));
+}
+
+/* When all domains are known.  A recipient that we add is delivered as it is: in a
+ * domain of ours only Postfix's own mailboxes can take it. */
+static void
+check_human(struct pn_loader *l, const struct loaded *loaded)
+{
+	const struct pn_domain *d = &loaded->row, *managed;
+	struct pn_str human, domain, local;
+	const char *why;
+
 	if (d->human.n == 0)
 		return;
-	place = pn_section_place(section, "human");
-	local = pn_str_head(d->human, pn_str_find(d->human, '@'));
-	if (!pn_conf_address(d->human, l->arena, &human, &why))
-		pn_report_error(l->report, place, PN_STR("human"), "%s %s", pn_show(d->human, l->arena), why);
-	else if (pn_str_eq(pn_str_from(human, local.n + 1), d->ascii) &&
+	if (!pn_conf_address(d->human, l->arena, &human, &why)) {
+		pn_report_error(l->report, loaded->human_place, PN_STR("human"), "%s %s",
+		    pn_show(d->human, l->arena), why);
+		return;
+	}
+	domain = pn_str_from(human, pn_str_find_last(human, '@') + 1);
+	local = pn_str_head(human, human.n - domain.n - 1);
+	managed = pn_directory_domain(&l->config->directory, domain);
+	if (managed != NULL && managed->unknown != PN_UNKNOWN_PASS)
+		pn_report_error(l->report, loaded->human_place, PN_STR("human"),
+		    "%s is in a domain of ours, where no person has a mailbox; name one elsewhere, or set unknown "
+		    "= pass for that domain if people have mailboxes there", pn_show(d->human, l->arena));
+	else if (pn_str_eq(domain, d->ascii) &&
 	    (pn_str_eq_nocase(local, PN_STR("postmaster")) || pn_str_eq_nocase(local, PN_STR("abuse"))))
-		pn_report_error(l->report, place, PN_STR("human"),
+		pn_report_error(l->report, loaded->human_place, PN_STR("human"),
 		    "%s stands for itself; name the mailbox of a person", pn_show(d->human, l->arena));
 }
 
@@ -97,7 +116,7 @@ load_domain(struct pn_loader *l, const struct pn_conf_section *section,
 	if (draft.default_from.n > 0)
 		d->default_from = local_address(l, section, "default_from", draft.default_from, true);
 	check_domain(l, section, d);
-	*out = (struct loaded){ *d, draft.sequence, section->place, 0 };
+	*out = (struct loaded){ *d, draft.sequence, section->place, pn_section_place(section, "human"), 0 };
 }
 
 static int
@@ -148,6 +167,7 @@ void
 pn_load_domains(struct pn_loader *l)
 {
 	struct loaded *v = PN_ARENA_ARRAY(l->arena, struct loaded, l->tree.n);
+	struct loaded *kept = PN_ARENA_ARRAY(l->arena, struct loaded, l->tree.n);
 	struct pn_named *names = PN_ARENA_ARRAY(l->arena, struct pn_named, l->tree.n);
 	bool *twice = PN_ARENA_ARRAY(l->arena, bool, l->tree.n);
 	struct pn_draft_domain defaults = { .sequence = 0 };
@@ -167,7 +187,9 @@ pn_load_domains(struct pn_loader *l)
 	pn_names_unique(l, names, n, "domain", twice);
 	for (size_t i = 0; i < n; i++)
 		if (!twice[i] && v[i].row.gateway != NULL)
-			v[good++] = v[i];
+			kept[good++] = v[i];
 	l->domains_missing = good < n;
-	hand_out(l, v, good);
+	hand_out(l, kept, good);
+	for (size_t i = 0; i < n; i++)
+		check_human(l, &v[i]);
 }

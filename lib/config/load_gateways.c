@@ -194,36 +194,26 @@ pn_gateway_wanted(struct pn_loader *l, struct pn_str name, struct pn_place place
 	return NULL;
 }
 
-/* -- mail that would come back --------------------------------------------------- */
+/* -- mail that would stay here ----------------------------------------------------- */
 
-static const struct pn_gateway *
-gateway_of_domain(const struct pn_loader *l, struct pn_str domain)
-{
-	const struct pn_domain *managed = pn_directory_domain(&l->config->directory, domain);
-
-	return managed == NULL ? NULL : managed->gateway;
-}
-
-static struct pn_str
-domain_of(struct pn_str target)
+static bool
+is_ours(const struct pn_loader *l, struct pn_str target)
 {
 	size_t at = pn_str_find_last(target, '@');
+	struct pn_str domain = at == PN_STR_NONE ? target : pn_str_from(target, at + 1);
 
-	return at == PN_STR_NONE ? target : pn_str_from(target, at + 1);
+	return pn_directory_domain(&l->config->directory, domain) != NULL;
 }
 
-/* Follows the targets from g; true when they lead back to it. */
-static bool
-comes_back(const struct pn_loader *l, const struct pn_gateway *g)
+/* A recipient that we add passes no milter again: in a domain of ours it would
+ * meet Postfix instead of Odoo, or come back for ever. */
+static void
+check_target(struct pn_loader *l, struct pn_place place, struct pn_str key, struct pn_str target)
 {
-	const struct pn_gateway *at = g;
-
-	for (size_t i = 0; i < l->gateway_count; i++) {
-		at = gateway_of_domain(l, domain_of(at->target_value));
-		if (at == NULL || at == g)
-			return at == g;
-	}
-	return false;
+	if (is_ours(l, target))
+		pn_report_error(l->report, place, key,
+		    "the domain of %s is one of ours, and what is redirected there is not redirected again; "
+		    "name the domain that Odoo itself has", pn_show(target, l->arena));
 }
 
 void
@@ -233,14 +223,8 @@ pn_check_targets(struct pn_loader *l)
 		const struct pn_gateway *g = &l->gateways[i];
 		struct pn_place place = l->gateway_places[i];
 
-		if (comes_back(l, g))
-			pn_report_error(l->report, place, PN_STR("target"),
-			    "the domain of %s is one whose mail comes to this gateway: a loop; "
-			    "name the domain that Odoo itself has", pn_show(g->target_value, l->arena));
-		if (g->bounce_target.n > 0 && gateway_of_domain(l, domain_of(g->bounce_target)) == g)
-			pn_report_error(l->report, place, PN_STR("bounce_target"),
-			    "the domain of %s is one whose mail comes to this gateway: a loop; "
-			    "name the domain that Odoo itself has", pn_show(g->bounce_target, l->arena));
+		check_target(l, place, PN_STR("target"), g->target_value);
+		check_target(l, place, PN_STR("bounce_target"), g->bounce_target);
 		if (g->domain_count == 0)
 			pn_report_warning(l->report, place, PN_STR("gateway"),
 			    "%s has no domain, so no mail goes there; add a section domain \"...\" { "

@@ -9,6 +9,7 @@ struct collector {
 	struct pn_mailboxes found;
 	size_t cap;
 	bool headless;	/* an address without anything before its @ */
+	bool all;	/* go on behind it */
 };
 
 static void
@@ -27,6 +28,8 @@ collect_pair(void *ctx, struct pn_str name, struct pn_str addr)
 	if (pn_str_find(addr, '@') == PN_STR_NONE)
 		return true;
 	to->headless = to->headless || addr.p[0] == '@';
+	if (to->headless && !to->all)
+		return false;
 	name = name.n == 0 ? PN_STR_EMPTY : pn_arena_dup(to->arena, name);
 	collect(to, name, pn_arena_dup(to->arena, addr));
 	return !pn_arena_exhausted(to->arena);
@@ -116,18 +119,21 @@ static void
 split_name_off(struct pn_mailbox *box, struct pn_arena *arena)
 {
 	struct regroup to = { .arena = arena };
-	char *commas;
+	struct pn_buf commas;
 
 	if (box->name.n > 0 || pn_str_find(box->addr, ' ') == PN_STR_NONE)
 		return;
-	commas = pn_arena_alloc(arena, box->addr.n);
-	for (size_t i = 0; i < box->addr.n; i++)
-		commas[i] = box->addr.p[i] == ' ' ? ',' : box->addr.p[i];
+	pn_buf_init(&commas, box->addr.n);
+	pn_buf_add(&commas, box->addr);
+	for (size_t i = 0; i < commas.n; i++)
+		if (commas.p[i] == ' ')
+			commas.p[i] = ',';
 	pn_buf_init(&to.words, 4 * box->addr.n);
-	pn_address_list_each(pn_str_n(commas, box->addr.n), regroup_pair, &to);
+	pn_address_list_each(pn_buf_str(&commas), regroup_pair, &to);
 	if (to.hit.n > 0)
 		*box = (struct pn_mailbox){ pn_arena_dup(arena, pn_buf_str(&to.words)), to.hit };
 	pn_buf_done(&to.words);
+	pn_buf_done(&commas);
 }
 
 enum pn_status
@@ -137,11 +143,11 @@ pn_address_split(struct pn_str text, struct pn_arena *arena, struct pn_mailboxes
 
 	pn_address_list_each(text, collect_pair, &to);
 	if (to.headless) {
-		struct collector scanned = { .arena = arena };
-
-		scan(text, &scanned);
-		if (scanned.found.n > 0)
-			to = scanned;
+		to.found.n = 0;
+		scan(text, &to);
+		to.all = true;
+		if (to.found.n == 0)
+			pn_address_list_each(text, collect_pair, &to);
 	}
 	for (size_t i = 0; i < to.found.n && !pn_arena_exhausted(arena); i++)
 		split_name_off(&to.found.v[i], arena);
@@ -273,6 +279,10 @@ pn_address_format(struct pn_mailbox box, bool ascii, struct pn_arena *arena, str
 	cut_at_last(box.addr, &local, &domain);
 	if (ascii && !pn_str_is_ascii(domain) && pn_domain_encode(domain, arena, &domain) != PN_OK)
 		return PN_INVALID;
+	if (box.name.n == 0 && !ascii && pn_str_find_last(box.addr, '@') != PN_STR_NONE) {
+		*out = box.addr;
+		return PN_OK;
+	}
 	if (box.name.n == 0) {
 		*out = join(arena, (struct pn_str[]){ local, PN_STR("@"), domain }, 3);
 		return PN_OK;

@@ -80,3 +80,43 @@ pn_gateway_default_from(const struct pn_gateway *gateway, struct pn_str address)
 			return &gateway->domains[i];
 	return NULL;
 }
+
+bool
+pn_gateway_local_counts(const struct pn_gateway *gateway, struct pn_str domain)
+{
+	if (gateway->allowed_domains.n == 0 || pn_strs_has(gateway->allowed_domains, domain))
+		return true;
+	for (size_t i = 0; i < gateway->domain_count; i++)
+		if (pn_str_eq(gateway->domains[i].name, domain))
+			return true;
+	return false;
+}
+
+/* FNV-1a, 64 bits; a NUL ends each text. */
+static uint64_t
+mix(uint64_t hash, struct pn_str text)
+{
+	for (size_t i = 0; i <= text.n; i++) {
+		hash ^= i < text.n ? (unsigned char)text.p[i] : 0;
+		hash *= 0x100000001b3;
+	}
+	return hash;
+}
+
+uint64_t
+pn_directory_fingerprint(const struct pn_directory *directory)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < directory->gateway_count; i++)
+		hash = mix(hash, directory->gateways[i].name);
+	for (size_t i = 0; i < directory->domain_count; i++) {
+		const struct pn_domain *d = &directory->domains[i];
+
+		hash = mix(hash, d->name);
+		hash = mix(hash, d->gateway->name);
+		hash = mix(hash, d->bounce);
+		hash = mix(hash, d->catchall);
+	}
+	return hash == 0 ? 1 : hash;
+}

@@ -95,6 +95,7 @@ pn_hv_unstructured(struct pn_hv *r, struct pn_wide_buf *out)
 			if (before == WORD_AND_GAP)
 				out->n = gap;
 			pn_wide_add_text(out, text);
+			pn_hv_forget(r);
 			before = WORD;
 		} else {
 			plain_text(r, malformed, &run_end, out);
@@ -229,25 +230,72 @@ reader_of(struct pn_str name)
 	return pn_hv_unstructured;
 }
 
-enum pn_status
-pn_header_value(struct pn_str name, struct pn_str raw, struct pn_arena *arena, struct pn_str *out)
+/* Could it hold an encoded word?  Folds do not count. */
+static bool
+has_word_start(struct pn_str raw)
+{
+	char before = '\0';
+
+	for (size_t i = pn_str_find(raw, '='); i < raw.n; i++) {
+		if (raw.p[i] == '\r' || raw.p[i] == '\n')
+			continue;
+		if (before == '=' && raw.p[i] == '?')
+			return true;
+		before = raw.p[i];
+	}
+	return false;
+}
+
+/* What pn_hv_unstructured() makes of text without encoded words. */
+static struct pn_str
+copy_plain(struct pn_str raw, struct pn_arena *arena)
+{
+	size_t used = 0;
+	char *p;
+
+	while (raw.n > 0 && (raw.p[0] == ' ' || raw.p[0] == '\t'))
+		raw = pn_str_from(raw, 1);
+	p = pn_arena_alloc(arena, raw.n + 1);
+	for (size_t i = 0; i < raw.n; i++)
+		if (raw.p[i] != '\r' && raw.p[i] != '\n')
+			p[used++] = raw.p[i];
+	return pn_hv_replace_broken_utf8(pn_str_n(p, used), arena);
+}
+
+static enum pn_status
+read_parsed(read_value *read, struct pn_str raw, struct pn_arena *arena, struct pn_str *out)
 {
 	struct pn_hv r = { 0 };
 	struct pn_wide_buf text;
-	struct pn_str utf8;
 	enum pn_status st;
 
-	if (raw.n > PN_HEADER_VALUE_MAX)
-		return PN_LIMIT;
 	r.keep = pn_arena_new(SIZE_MAX);
 	r.scratch = pn_arena_new(SIZE_MAX);
 	text = (struct pn_wide_buf){ .arena = r.keep };
 	start(&r, raw);
-	st = reader_of(name)(&r, &text);
-	if (st == PN_OK)
-		st = pn_wide_to_utf8(pn_wide_of(&text), arena, &utf8);
-	pn_arena_free(r.keep);
+	st = read(&r, &text);
 	pn_arena_free(r.scratch);
+	if (st == PN_OK)
+		st = pn_wide_to_utf8(pn_wide_of(&text), r.keep, out);
+	if (st == PN_OK)
+		*out = pn_arena_dup(arena, *out);
+	pn_arena_free(r.keep);
+	return st;
+}
+
+enum pn_status
+pn_header_value(struct pn_str name, struct pn_str raw, struct pn_arena *arena, struct pn_str *out)
+{
+	read_value *read = reader_of(name);
+	struct pn_str utf8;
+	enum pn_status st = PN_OK;
+
+	if (raw.n > PN_HEADER_VALUE_MAX)
+		return PN_LIMIT;
+	if (read == pn_hv_unstructured && !has_word_start(raw))
+		utf8 = copy_plain(raw, arena);
+	else
+		st = read_parsed(read, raw, arena, &utf8);
 	if (st == PN_OK && pn_arena_exhausted(arena))
 		st = PN_LIMIT;
 	if (st == PN_OK)

@@ -160,9 +160,9 @@ addr_spec(struct pn_hv *r, struct mailbox *m)
 	return pn_hv_domain(r, &m->domain, &m->poisoned);
 }
 
-/* "@a,@b:" before the address; it says nothing and is dropped. */
+/* "@a,@b:" before the address. */
 static enum pn_status
-obs_route(struct pn_hv *r)
+read_obs_route(struct pn_hv *r)
 {
 	struct pn_hv_words domain;
 	struct pn_wide gap;
@@ -188,6 +188,7 @@ obs_route(struct pn_hv *r)
 			return PN_INVALID;
 		if (st == PN_OK && pn_hv_at(r) == '@') {
 			r->pos++;
+			pn_arena_reset(r->scratch);
 			st = pn_hv_domain(r, &domain, &poisoned);
 		}
 	}
@@ -197,6 +198,21 @@ obs_route(struct pn_hv *r)
 		return PN_NOT_FOUND;
 	r->pos++;
 	return PN_OK;
+}
+
+/* It says nothing and is dropped, and so is the memory for it.  Nothing in it
+ * can be pushed back, so that nothing is left to undo. */
+static enum pn_status
+obs_route(struct pn_hv *r)
+{
+	struct pn_arena *scratch = r->scratch;
+	enum pn_status st;
+
+	r->scratch = pn_arena_new_like(scratch);
+	st = read_obs_route(r);
+	pn_arena_free(r->scratch);
+	r->scratch = scratch;
+	return st;
 }
 
 static enum pn_status
@@ -262,6 +278,15 @@ name_addr(struct pn_hv *r, struct mailbox *m)
 	return angle_addr(r, m);
 }
 
+/* Back to where the attempt began: nothing was in scratch there. */
+static void
+start_again(struct pn_hv *r, struct pn_hv_mark mark)
+{
+	pn_hv_rewind(r, mark);
+	pn_hv_forget(r);
+}
+
+/* With an empty scratch. */
 static enum pn_status
 mailbox(struct pn_hv *r, struct mailbox *m)
 {
@@ -271,7 +296,7 @@ mailbox(struct pn_hv *r, struct mailbox *m)
 	*m = (struct mailbox){ 0 };
 	st = name_addr(r, m);
 	if (st == PN_NOT_FOUND) {
-		pn_hv_rewind(r, mark);
+		start_again(r, mark);
 		*m = (struct mailbox){ 0 };
 		st = addr_spec(r, m);
 	}
@@ -440,7 +465,7 @@ members(struct pn_hv *r, struct pn_wide_buf *out)
 		mark = pn_hv_mark(r);
 		st = mailbox(r, &m);
 		if (st == PN_NOT_FOUND) {
-			pn_hv_rewind(r, mark);
+			start_again(r, mark);
 			st = not_an_address(r, ';', out, &any);
 		} else if (st == PN_OK) {
 			separate(out, &any);
@@ -505,7 +530,7 @@ address(struct pn_hv *r, struct pn_wide_buf *out)
 		return PN_INVALID;
 	if (st != PN_NOT_FOUND)
 		return st;
-	pn_hv_rewind(r, mark);
+	start_again(r, mark);
 	st = mailbox(r, &m);
 	if (st == PN_OK)
 		st = write_mailbox(r, &m, out);
@@ -530,7 +555,7 @@ pn_hv_address_list(struct pn_hv *r, struct pn_wide_buf *out)
 		if (st == PN_NOT_FOUND) {
 			out->n = written;
 			any = !first;
-			pn_hv_rewind(r, mark);
+			start_again(r, mark);
 			st = not_an_address(r, ',', out, &any);
 		}
 		if (pn_hv_at(r) == ',')

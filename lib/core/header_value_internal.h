@@ -64,6 +64,8 @@ struct pn_wide pn_wide_copy(struct pn_arena *arena, const uint32_t *p, size_t n)
  * PN_INVALID: a surrogate that stands for no byte. */
 PN_CHECK enum pn_status pn_wide_to_utf8(struct pn_wide text, struct pn_arena *arena,
     struct pn_str *out);
+/* The same for bytes; s itself when it is ASCII. */
+struct pn_str pn_hv_replace_broken_utf8(struct pn_str s, struct pn_arena *arena);
 
 /* A value being read. */
 struct pn_hv {

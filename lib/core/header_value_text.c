@@ -114,29 +114,51 @@ utf8_subpart(const unsigned char *p, size_t n, bool *whole)
 	return got;
 }
 
-static struct pn_str
-replace_broken_utf8(struct pn_str s, struct pn_arena *arena)
+/* The length; out may be NULL. */
+static size_t
+replace(struct pn_str s, char *out)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
-	char *out = pn_arena_alloc_array(arena, s.n, 3);
 	size_t used = 0, n;
 
 	for (size_t at = 0; at < s.n; at += n) {
 		bool whole = true;
 
 		n = p[at] < 0x80 ? 1 : utf8_subpart(p + at, s.n - at, &whole);
-		memcpy(out + used, whole ? s.p + at : "\xef\xbf\xbd", whole ? n : 3);
+		if (out != NULL)
+			memcpy(out + used, whole ? s.p + at : "\xef\xbf\xbd", whole ? n : 3);
 		used += whole ? n : 3;
 	}
-	return pn_str_n(out, used);
+	return used;
+}
+
+struct pn_str
+pn_hv_replace_broken_utf8(struct pn_str s, struct pn_arena *arena)
+{
+	char *p;
+
+	if (pn_str_is_ascii(s))
+		return s;
+	p = pn_arena_alloc(arena, replace(s, NULL));
+	return pn_str_n(p, replace(s, p));
+}
+
+static size_t
+utf8_length(uint32_t c)
+{
+	return c < 0x80 || is_escaped_byte(c) ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
 }
 
 enum pn_status
 pn_wide_to_utf8(struct pn_wide text, struct pn_arena *arena, struct pn_str *out)
 {
-	char *p = pn_arena_alloc_array(arena, text.n + 1, 4);
 	bool escaped = false;
-	size_t used = 0;
+	size_t used = 0, size = 0;
+	char *p;
+
+	for (size_t i = 0; i < text.n; i++)
+		size += utf8_length(text.p[i]);
+	p = pn_arena_alloc(arena, size + 1);
 
 	for (size_t i = 0; i < text.n; i++) {
 		uint32_t c = text.p[i];
@@ -153,7 +175,7 @@ pn_wide_to_utf8(struct pn_wide text, struct pn_arena *arena, struct pn_str *out)
 	}
 	*out = pn_str_n(p, used);
 	if (escaped)
-		*out = replace_broken_utf8(*out, arena);
+		*out = pn_hv_replace_broken_utf8(*out, arena);
 	return PN_OK;
 }
 

@@ -73,16 +73,28 @@ pn_hv_pairs_text(struct pn_hv *r, char end1, char end2, struct pn_wide_buf *out)
 	}
 }
 
+static bool
+is_escaped_in_comment(uint32_t c)
+{
+	return c == '(' || c == ')' || c == '\\';
+}
+
+/* Written in place: what must be escaped makes the rest move up. */
 static void
 comment_text(struct pn_hv *r, struct pn_wide_buf *out)
 {
-	struct pn_wide_buf text = { .arena = r->scratch };
+	size_t from = out->n, end, escapes = 0;
 
-	pn_hv_pairs_text(r, '(', ')', &text);
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == '(' || text.p[i] == ')' || text.p[i] == '\\')
-			pn_wide_add(out, '\\');
-		pn_wide_add(out, text.p[i]);
+	pn_hv_pairs_text(r, '(', ')', out);
+	end = out->n;
+	for (size_t i = from; i < end; i++)
+		escapes += is_escaped_in_comment(out->p[i]);
+	for (size_t i = 0; i < escapes; i++)
+		pn_wide_add(out, '\\');
+	for (size_t to = out->n; to > end;) {
+		out->p[--to] = out->p[--end];
+		if (is_escaped_in_comment(out->p[to]))
+			out->p[--to] = '\\';
 	}
 }
 
@@ -123,7 +135,15 @@ enum pn_status
 pn_hv_cfws(struct pn_hv *r, struct pn_wide *out)
 {
 	struct pn_wide_buf buf = { .arena = r->scratch };
+	size_t from = r->pos;
 
+	if (pn_hv_at_class(r, PN_HV_BLANK))
+		pn_hv_skip_space(r);
+	if (!pn_hv_at_class(r, PN_HV_COMMENT)) {
+		*out = pn_hv_since(r, from);
+		return PN_OK;
+	}
+	r->pos = from;
 	while (pn_hv_at_class(r, PN_HV_COMMENT)) {
 		if (pn_hv_at(r) != '(')
 			white_space(r, &buf);

@@ -9,21 +9,12 @@
  * compare routes with each other. */
 enum { ALIASES_MAX = 1000 };
 
-/* Rule 6.2: when mail.catchall.domain.allowed is set, only left parts at those
- * domains and at the alias domains count. */
 bool
 decide_local_counts(const struct pn_gateway *gateway, struct pn_str address)
 {
 	struct pn_str domain = pn_address_after_local(address);
 
-	if (domain.n == 0 || pn_address_local(address).n == 0)
-		return false;
-	if (gateway->allowed_domains.n == 0 || pn_strs_has(gateway->allowed_domains, domain))
-		return true;
-	for (size_t i = 0; i < gateway->domain_count; i++)
-		if (pn_str_eq(gateway->domains[i].name, domain))
-			return true;
-	return false;
+	return domain.n > 0 && pn_address_local(address).n > 0 && pn_gateway_local_counts(gateway, domain);
 }
 
 /* Rule 5.2: does this alias stand for the address? */

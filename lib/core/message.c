@@ -1,11 +1,14 @@
 #include "postern/message.h"
 
+#include <stdlib.h>
+
 #include "postern/address.h"
 #include "postern/header_value.h"
 #include "postern/references.h"
 
-/* qsort() of duplicates and repeated splitting are the only superlinear steps;
- * the arena's limit bounds both. */
+/* Sorting of duplicates is the only superlinear step; the arena's limit bounds
+ * it.  What is needed only on the way to a result is in an arena of its own:
+ * an address of four bytes takes ten times as much while it is being read. */
 
 enum pn_status
 pn_message_value(struct pn_fields fields, struct pn_str name, struct pn_str separator,
@@ -27,76 +30,221 @@ pn_message_value(struct pn_fields fields, struct pn_str name, struct pn_str sepa
 		if (pn_arena_exhausted(arena))
 			return PN_LIMIT;
 	}
-	*out = pn_strs_join(values.list, separator, arena);
+	*out = values.list.n == 1 ? values.list.v[0] : pn_strs_join(values.list, separator, arena);
 	return PN_OK;
-}
-
-/* The addresses of the named fields.  Odoo formats what it found, joins it and
- * splits it again in every later step, so we do; only Cc may name one twice. */
-static enum pn_status
-listed(struct pn_fields fields, const struct pn_strs *names, bool keep_twins, struct pn_arena *arena,
-    struct pn_strs *out, struct pn_str *failed)
-{
-	struct pn_strs_builder formatted = { .arena = arena }, addresses = { .arena = arena };
-	struct pn_mailboxes boxes;
-	struct pn_str text, one;
-	enum pn_status st;
-
-	for (size_t i = 0; i < names->n; i++) {
-		*failed = names->v[i];
-		st = pn_message_value(fields, names->v[i], PN_STR(","), arena, &text);
-		if (st == PN_OK)
-			st = pn_address_split(text, arena, &boxes);
-		for (size_t j = 0; st == PN_OK && j < boxes.n; j++) {
-			st = pn_address_format(boxes.v[j], false, arena, &one);
-			if (st == PN_OK)
-				pn_strs_add(&formatted, one);
-		}
-		if (st != PN_OK)
-			return st;
-	}
-	if (!keep_twins)
-		formatted.list = pn_strs_unique(formatted.list, arena);
-	st = pn_address_split(pn_strs_join(formatted.list, PN_STR(","), arena), arena, &boxes);
-	if (st != PN_OK)
-		return st;
-	for (size_t i = 0; i < boxes.n; i++)
-		pn_strs_add(&addresses, boxes.v[i].addr);
-	*out = addresses.list;
-	return pn_arena_exhausted(arena) ? PN_LIMIT : PN_OK;
 }
 
 /* email_from and sender. */
 static enum pn_status
-read_from(struct pn_fields fields, struct pn_arena *arena, struct pn_message *m)
+read_from(struct pn_fields fields, struct pn_arena *work, struct pn_arena *arena, struct pn_message *m)
 {
 	struct pn_mailboxes boxes;
-	enum pn_status st = pn_message_value(fields, PN_STR("From"), PN_STR(","), arena, &m->email_from);
+	enum pn_status st = pn_message_value(fields, PN_STR("From"), PN_STR(","), work, &m->email_from);
 
-	if (st != PN_OK)
-		return st;
-	st = pn_address_split(m->email_from, arena, &boxes);
+	if (st == PN_OK)
+		st = pn_address_split(m->email_from, work, &boxes);
 	if (st == PN_OK && boxes.n > 0)
-		st = pn_address_format(boxes.v[0], false, arena, &m->email_from);
+		st = pn_address_format(boxes.v[0], false, work, &m->email_from);
 	if (st != PN_OK)
 		return st;
+	m->email_from = pn_arena_dup(arena, m->email_from);
 	m->sender = PN_STR_EMPTY;
-	st = pn_address_normalize(m->email_from, true, arena, &m->sender);
+	st = pn_address_normalize(m->email_from, true, work, &m->sender);
+	if (st == PN_OK)
+		m->sender = pn_arena_dup(arena, m->sender);
 	return st == PN_NOT_FOUND ? PN_OK : st;
 }
 
-static enum pn_status
-read_recipients(struct pn_fields fields, struct pn_arena *arena, struct pn_message *m, struct pn_str *failed)
+/* The mailboxes of all address fields: formatted, and the address of each. */
+struct recipients {
+	struct pn_strs_builder formatted;
+	struct pn_strs_builder addresses;
+	bool plain;	/* reading them formatted gives the same addresses again */
+};
+
+static bool
+is_plain_local(char c)
 {
-	struct pn_str all[] = { PN_STR("Delivered-To"), PN_STR("To"), PN_STR("Cc"), PN_STR("Resent-To"),
-		PN_STR("Resent-Cc") };
-	struct pn_strs to = { all, 2 }, cc = { all + 2, 1 }, every = { all, PN_COUNT(all) };
-	enum pn_status st = listed(fields, &to, false, arena, &m->to, failed);
+	return pn_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL);
+}
+
+static bool
+is_plain_domain(char c)
+{
+	return pn_is_alnum(c) || c == '.' || c == '-' || c == '_';
+}
+
+static bool
+is_plain(struct pn_mailbox box)
+{
+	struct pn_str local = pn_address_local(box.addr), domain = pn_address_after_local(box.addr);
+	bool plain = local.n > 0 && domain.n > 0 && pn_str_find(box.name, '\r') == PN_STR_NONE;
+
+	for (size_t i = 0; plain && i < local.n; i++)
+		plain = is_plain_local(local.p[i]);
+	for (size_t i = 0; plain && i < domain.n; i++)
+		plain = is_plain_domain(domain.p[i]);
+	return plain;
+}
+
+static enum pn_status
+add_field(struct pn_fields fields, struct pn_str name, struct pn_arena *work, struct recipients *to)
+{
+	struct pn_arena *arena = to->formatted.arena;
+	struct pn_mailboxes boxes;
+	struct pn_str text;
+	enum pn_status st = pn_message_value(fields, name, PN_STR(","), work, &text);
 
 	if (st == PN_OK)
-		st = listed(fields, &cc, true, arena, &m->cc, failed);
+		st = pn_address_split(text, work, &boxes);
+	for (size_t i = 0; st == PN_OK && i < boxes.n; i++) {
+		struct pn_mailbox box = boxes.v[i];
+
+		to->plain = to->plain && is_plain(box);
+		box.addr = pn_arena_dup(arena, box.addr);
+		st = pn_address_format(box, false, arena, &text);
+		pn_strs_add(&to->formatted, text);
+		pn_strs_add(&to->addresses, box.addr);
+		if (pn_arena_exhausted(arena))
+			st = PN_LIMIT;
+	}
+	pn_arena_reset(work);
+	return st;
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	const struct pn_str *x = *(const struct pn_str *const *)a, *y = *(const struct pn_str *const *)b;
+	int order = pn_str_cmp(*x, *y);
+
+	return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* Which of the list stand there for the first time. */
+static const bool *
+first_ones(struct pn_strs list, struct pn_arena *work, struct pn_arena *arena)
+{
+	const struct pn_str **sorted = PN_ARENA_ARRAY(work, const struct pn_str *, list.n);
+	bool *first = PN_ARENA_ARRAY(arena, bool, list.n);
+
+	for (size_t i = 0; i < list.n; i++)
+		sorted[i] = &list.v[i];
+	if (list.n > 1)
+		qsort(sorted, list.n, sizeof(const struct pn_str *), by_text);
+	for (size_t i = 0; i < list.n; i++)
+		first[sorted[i] - list.v] = i == 0 || !pn_str_eq(*sorted[i - 1], *sorted[i]);
+	pn_arena_reset(work);
+	return first;
+}
+
+/* Only those, the list itself made shorter. */
+static struct pn_strs
+chosen(struct pn_strs list, const bool *which)
+{
+	struct pn_strs out = { list.v, 0 };
+
+	for (size_t i = 0; i < list.n; i++)
+		if (which[i])
+			out.v[out.n++] = list.v[i];
+	return out;
+}
+
+static struct pn_strs
+slice(struct pn_strs list, size_t from, size_t to)
+{
+	return (struct pn_strs){ list.v + from, to - from };
+}
+
+static struct pn_strs
+copy(struct pn_strs list, struct pn_arena *arena)
+{
+	struct pn_str text = pn_strs_join(list, PN_STR_EMPTY, arena);
+	struct pn_strs out = { PN_ARENA_ARRAY(arena, struct pn_str, list.n), list.n };
+
+	for (size_t i = 0; i < list.n; i++) {
+		out.v[i] = pn_str_head(text, list.v[i].n);
+		text = pn_str_from(text, list.v[i].n);
+	}
+	return out;
+}
+
+/* The addresses in what was formatted, joined. */
+static enum pn_status
+split_again(struct pn_strs formatted, struct pn_arena *work, struct pn_arena *arena, struct pn_strs *out)
+{
+	struct pn_mailboxes boxes;
+	struct pn_str text = pn_strs_join(formatted, PN_STR(","), work);
+	enum pn_status st = pn_address_split(text, work, &boxes);
+
+	if (st == PN_OK) {
+		struct pn_strs addresses = { PN_ARENA_ARRAY(work, struct pn_str, boxes.n), boxes.n };
+
+		for (size_t i = 0; i < boxes.n; i++)
+			addresses.v[i] = boxes.v[i].addr;
+		*out = copy(addresses, arena);
+	}
+	pn_arena_reset(work);
+	return st;
+}
+
+static enum pn_status
+settle(const struct recipients *all, struct pn_strs list, struct pn_arena *work, struct pn_arena *arena,
+    struct pn_strs *out)
+{
+	if (!all->plain)
+		return split_again(list, work, arena, out);
+	*out = copy(list, arena);
+	return PN_OK;
+}
+
+/* Odoo formats what it found, joins it and splits it again in every later step;
+ * so do we where that could make a difference.  Only Cc may name one twice. */
+static enum pn_status
+combine(const struct recipients *all, size_t cc_from, size_t cc_to, struct pn_arena *work,
+    struct pn_arena *arena, struct pn_message *m)
+{
+	struct pn_strs formatted = all->formatted.list, list = all->plain ? all->addresses.list : formatted;
+	const bool *first = first_ones(formatted, work, all->formatted.arena);
+	enum pn_status st = settle(all, slice(list, cc_from, cc_to), work, arena, &m->cc);
+	size_t to = 0;
+
+	for (size_t i = 0; i < cc_from; i++)
+		to += first[i];
+	list = chosen(list, first);
 	if (st == PN_OK)
-		st = listed(fields, &every, false, arena, &m->recipients, failed);
+		st = settle(all, list, work, arena, &m->recipients);
+	if (st != PN_OK)
+		return st;
+	if (!all->plain && to < list.n)
+		return settle(all, slice(list, 0, to), work, arena, &m->to);
+	m->to = all->plain ? slice(m->recipients, 0, to) : m->recipients;
+	return PN_OK;
+}
+
+static enum pn_status
+read_recipients(struct pn_fields fields, struct pn_arena *work, struct pn_arena *arena, struct pn_message *m,
+    struct pn_str *failed)
+{
+	static const struct pn_str names[] = { { "Delivered-To", 12 }, { "To", 2 }, { "Cc", 2 }, { "Resent-To", 9 },
+		{ "Resent-Cc", 9 } };
+	struct recipients all = { .plain = true };
+	size_t end[PN_COUNT(names)];
+	enum pn_status st = PN_OK;
+
+	all.formatted.arena = all.addresses.arena = pn_arena_new_like(arena);
+	for (size_t i = 0; st == PN_OK && i < PN_COUNT(names); i++) {
+		*failed = names[i];
+		st = add_field(fields, names[i], work, &all);
+		end[i] = all.formatted.list.n;
+	}
+	if (st == PN_OK) {
+		*failed = names[1];
+		st = combine(&all, end[1], end[2], work, arena, m);
+	}
+	if (st == PN_OK && (pn_arena_exhausted(arena) || pn_arena_exhausted(all.formatted.arena)))
+		st = PN_LIMIT;
+	pn_arena_free(all.formatted.arena);
 	return st;
 }
 
@@ -153,13 +301,13 @@ read_message_id(struct pn_fields fields, struct pn_arena *arena, struct pn_messa
 
 /* Odoo reads the first Subject too; only whether it can be read matters here. */
 static enum pn_status
-read_subject(struct pn_fields fields, struct pn_arena *arena)
+read_subject(struct pn_fields fields, struct pn_arena *work)
 {
 	struct pn_str ignored;
 
 	for (size_t i = 0; i < fields.n; i++)
 		if (pn_str_eq_nocase(fields.v[i].name, PN_STR("Subject")))
-			return pn_header_value(fields.v[i].name, fields.v[i].raw, arena, &ignored);
+			return pn_header_value(fields.v[i].name, fields.v[i].raw, work, &ignored);
 	return PN_OK;
 }
 
@@ -193,8 +341,9 @@ pn_message_parse(struct pn_fields fields, const struct pn_mime_result *mime, boo
     struct pn_arena *arena, struct pn_message *out, struct pn_error *err)
 {
 	struct pn_message m = { .mime = *mime, .automatic = pn_message_automatic(fields, null_sender) };
+	struct pn_arena *work = pn_arena_new_like(arena);
 	struct pn_str failed = PN_STR("Subject");
-	enum pn_status st = read_subject(fields, arena);
+	enum pn_status st = read_subject(fields, work);
 
 	if (st == PN_OK) {
 		failed = PN_STR("Message-Id");
@@ -202,10 +351,12 @@ pn_message_parse(struct pn_fields fields, const struct pn_mime_result *mime, boo
 	}
 	if (st == PN_OK) {
 		failed = PN_STR("From");
-		st = read_from(fields, arena, &m);
+		st = read_from(fields, work, arena, &m);
 	}
+	pn_arena_reset(work);
 	if (st == PN_OK)
-		st = read_recipients(fields, arena, &m, &failed);
+		st = read_recipients(fields, work, arena, &m, &failed);
+	pn_arena_free(work);
 	if (st == PN_OK)
 		st = read_references(fields, arena, &m, &failed);
 	if (st != PN_OK)

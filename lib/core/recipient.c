@@ -135,22 +135,12 @@ find_special(const struct question *q, enum pn_rcpt_kind *kind)
 	return false;
 }
 
-/* mail.catchall.domain.allowed restricts matching by the left part only; the
- * alias domains are always in it (Odoo rule 6.2). */
 static bool
 may_match_by_local(const struct question *q)
 {
-	const struct pn_gateway *gateway = q->domain->gateway;
-
-	if (gateway->allowed_domains.n == 0)
-		return true;
-	for (size_t i = 0; i < q->spellings; i++) {
-		if (pn_strs_has(gateway->allowed_domains, q->domains[i]))
+	for (size_t i = 0; i < q->spellings; i++)
+		if (pn_gateway_local_counts(q->domain->gateway, q->domains[i]))
 			return true;
-		for (size_t k = 0; k < gateway->domain_count; k++)
-			if (pn_str_eq(gateway->domains[k].name, q->domains[i]))
-				return true;
-	}
 	return false;
 }
 

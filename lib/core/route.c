@@ -113,26 +113,18 @@ stands_for(const struct pn_aliases *aliases, struct pn_str address)
 	return false;
 }
 
-/* An address at one of the gateway's domains that none of the known aliases
- * stands for may be an alias nobody told us. */
+/* Any address that none of the known aliases stands for may be an alias nobody
+ * told us: by its full name, or by its left part alone (rule 6.2). */
 static void
 doubt_aliases(struct decider *d, struct pn_strs recipients, const struct pn_aliases *known)
 {
 	if (d->q->aliases_complete)
 		return;
-	for (size_t i = 0; i < recipients.n; i++) {
-		struct pn_str domain = pn_address_after_local(recipients.v[i]);
-
-		for (size_t j = 0; j < d->q->gateway->domain_count; j++) {
-			const struct pn_domain *own = &d->q->gateway->domains[j];
-
-			if (pn_str_eq(own->name, domain) && !pn_str_eq(own->catchall, recipients.v[i])
-			    && !stands_for(known, recipients.v[i])) {
-				d->out->doubts |= PN_DOUBT_ALIAS;
-				return;
-			}
+	for (size_t i = 0; i < recipients.n; i++)
+		if (pn_gateway_catchall(d->q->gateway, recipients.v[i]) == NULL && !stands_for(known, recipients.v[i])) {
+			d->out->doubts |= PN_DOUBT_ALIAS;
+			return;
 		}
-	}
 }
 
 static void
@@ -158,7 +150,8 @@ find_answered(struct decider *d, struct pn_stored *stored)
 		return false;
 	if (odoo->newest != NULL)
 		known = odoo->newest(odoo, ids, d->arena, stored);
-	if (known == PN_UNKNOWN)
+	/* a newer message that is not known would win over the one that is */
+	if (known == PN_UNKNOWN || (known == PN_YES && stored->others_unknown))
 		d->out->doubts |= PN_DOUBT_THREAD;
 	decide_step(d, "reply: %zu referenced ids, %s", ids.n, known == PN_YES ? "one is known"
 	    : known == PN_NO ? "none is Odoo's" : "none is known here");
@@ -268,6 +261,7 @@ route_aliases(struct decider *d, struct pn_strs recipients)
 			decide_add_route(d, &route);
 			break;
 		case CHECK_UNAVAILABLE:
+			d->out->others_matched = aliases.n > 1;
 			fail(d, PN_RULE_ROUTE_CHECK);
 			return true;
 		case CHECK_MISSING:

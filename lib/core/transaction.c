@@ -5,9 +5,23 @@
 
 enum { ROUTE_HEADER_MAX = 900 };
 
-static const struct pn_str own_headers[] = {
-	{ "X-Postern-Relay", 15 }, { "X-Postern-Route", 15 }, { "X-Postern-Stamp", 15 },
-};
+static const struct pn_str relay_header = { "X-Postern-Relay", 15 };
+static const struct pn_str route_header = { "X-Postern-Route", 15 };
+static const struct pn_str stamp_header = { "X-Postern-Stamp", 15 };
+
+bool
+pn_is_own_header(struct pn_str name)
+{
+	return pn_str_eq_nocase(name, relay_header) || pn_str_eq_nocase(name, route_header)
+	    || pn_str_eq_nocase(name, stamp_header);
+}
+
+struct pn_closing
+pn_closing_flood(void)
+{
+	return (struct pn_closing){ .action = PN_ACTION_REFUSE,
+		.reply = { "550", "5.6.0", PN_STR("too many X-Postern header fields") } };
+}
 
 /* A role address (postmaster) goes its own way, whatever its gateway decides. */
 static bool
@@ -21,7 +35,7 @@ bool
 pn_transaction_mixed(const struct pn_transaction *t, const struct pn_gateway *gateway)
 {
 	for (size_t i = 0; i < t->rcpt_count; i++)
-		if (gateway == NULL ? t->rcpts[i].who.answer != PN_RCPT_OURS : !belongs_to(&t->rcpts[i], gateway))
+		if (!belongs_to(&t->rcpts[i], gateway))
 			return true;
 	return false;
 }
@@ -60,23 +74,21 @@ bounce_address(const struct pn_gateway *gateway, struct pn_arena *arena)
 }
 
 static struct pn_str
-without_brackets(struct pn_str raw)
+address_of(const struct pn_envelope_rcpt *rcpt)
 {
-	if (raw.n >= 2 && raw.p[0] == '<' && raw.p[raw.n - 1] == '>')
-		return pn_str_n(raw.p + 1, raw.n - 2);
-	return raw;
+	return rcpt->address.n > 0 ? rcpt->address : pn_recipient_bare(rcpt->raw);
 }
 
 struct pn_str
 pn_target_for(const struct pn_envelope_rcpt *rcpt, bool to_bounce, struct pn_arena *arena)
 {
 	const struct pn_gateway *gateway = rcpt->who.gateway;
-	struct pn_str address = without_brackets(rcpt->raw), local;
+	struct pn_str address = address_of(rcpt), local;
 
 	if (rcpt->who.kind == PN_RCPT_ROLE && rcpt->who.human.n > 0)
 		return rcpt->who.human;
 	if (gateway->target == PN_TARGET_KEEP)
-		return address;
+		return rcpt->who.kind == PN_RCPT_RETIRED ? rcpt->who.successor : address;
 	if (to_bounce)
 		return bounce_address(gateway, arena);
 	if (gateway->target == PN_TARGET_ADDRESS)
@@ -147,7 +159,7 @@ notify_text(unsigned bits, struct pn_arena *arena)
 static struct pn_str
 orcpt_of(const struct pn_envelope_rcpt *rcpt, struct pn_arena *arena)
 {
-	struct pn_str address = without_brackets(rcpt->raw), prefix = PN_STR("rfc822;");
+	struct pn_str address = pn_recipient_bare(rcpt->raw), prefix = PN_STR("rfc822;");
 	size_t n = prefix.n;
 	char *p;
 
@@ -221,7 +233,7 @@ leaves(const struct pn_envelope_rcpt *rcpt, const struct pn_verdict *verdict, st
 			return true;
 	}
 	*target = pn_target_for(rcpt, verdict != NULL && verdict->to_bounce, arena);
-	return !pn_str_eq(*target, without_brackets(rcpt->raw));
+	return !pn_str_eq(*target, address_of(rcpt));
 }
 
 static void
@@ -249,7 +261,7 @@ stays(const struct closer *c, const struct pn_verdict *verdicts, size_t n, struc
 	struct pn_str ignored;
 
 	for (size_t i = 0; i < c->t->rcpt_count; i++)
-		if (pn_str_eq_nocase(without_brackets(c->t->rcpts[i].raw), address)
+		if (pn_str_eq_nocase(address_of(&c->t->rcpts[i]), address)
 		    && !leaves(&c->t->rcpts[i], verdict_of(&c->t->rcpts[i], verdicts, n), c->arena, &ignored))
 			return true;
 	return false;
@@ -298,14 +310,31 @@ edit_recipients(struct closer *c, const struct pn_verdict *verdicts, size_t n)
 static void
 remove_own_headers(struct closer *c)
 {
-	for (size_t i = 0; i < PN_COUNT(own_headers); i++) {
+	const struct pn_str *const names[] = { &relay_header, &route_header, &stamp_header };
+
+	for (size_t i = 0; i < PN_COUNT(names); i++) {
 		uint32_t count = 0;
 
 		for (size_t j = 0; j < c->t->fields.n; j++)
-			count += pn_str_eq_nocase(c->t->fields.v[j].name, own_headers[i]);
+			count += pn_str_eq_nocase(c->t->fields.v[j].name, *names[i]);
 		for (; count > 0; count--)
-			edit(c, (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = own_headers[i], .index = count });
+			edit(c, (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = *names[i], .index = count });
 	}
+}
+
+static struct pn_str
+one_route(const struct pn_route *route, struct pn_arena *arena)
+{
+	struct pn_str record = PN_STR("new"), alias = PN_STR_EMPTY;
+
+	if (route->thread_unknown)
+		record = PN_STR("?");
+	else if (route->thread_id != 0)
+		record = pn_arena_printf(arena, "%llu", (unsigned long long)route->thread_id);
+	if (route->alias != NULL)
+		alias = pn_arena_printf(arena, " alias=" PN_STR_FMT, PN_STR_ARG(route->alias->full));
+	return pn_arena_printf(arena, "\n\troute=" PN_STR_FMT ":" PN_STR_FMT PN_STR_FMT, PN_STR_ARG(route->model),
+	    PN_STR_ARG(record), PN_STR_ARG(alias));
 }
 
 /* Routes are shown to the gateway's own readers only: in a mixed transaction
@@ -314,28 +343,22 @@ static struct pn_str
 route_text(const struct pn_transaction *t, const struct pn_verdict *v, struct pn_arena *arena)
 {
 	const struct pn_decision *decision = pn_transaction_mixed(t, v->gateway) ? NULL : v->decision;
-	struct pn_buf buf;
-	struct pn_str out;
+	struct pn_strs_builder parts = { .arena = arena };
+	size_t bytes = 0;
 
-	pn_buf_init(&buf, ROUTE_HEADER_MAX);
-	pn_buf_addf(&buf, "gateway=" PN_STR_FMT " rule=%s action=%s", PN_STR_ARG(v->gateway->name),
-	    pn_rule_name(v->rule), pn_action_name(v->action));
+	pn_strs_add(&parts, pn_arena_printf(arena, "gateway=" PN_STR_FMT " rule=%s action=%s",
+	    PN_STR_ARG(v->gateway->name), pn_rule_name(v->rule), pn_action_name(v->action)));
 	for (size_t i = 0; decision != NULL && i < decision->route_count; i++) {
-		const struct pn_route *route = &decision->routes[i];
+		struct pn_str route = one_route(&decision->routes[i], arena);
 
-		pn_buf_addf(&buf, "\n\troute=" PN_STR_FMT ":", PN_STR_ARG(route->model));
-		if (route->thread_unknown)
-			pn_buf_add_c(&buf, "?");
-		else if (route->thread_id != 0)
-			pn_buf_addf(&buf, "%llu", (unsigned long long)route->thread_id);
-		else
-			pn_buf_add_c(&buf, "new");
-		if (route->alias != NULL)
-			pn_buf_addf(&buf, " alias=" PN_STR_FMT, PN_STR_ARG(route->alias->full));
+		bytes += route.n;
+		if (bytes > ROUTE_HEADER_MAX) {
+			pn_strs_add(&parts, pn_arena_printf(arena, "\n\tmore=%zu", decision->route_count - i));
+			break;
+		}
+		pn_strs_add(&parts, route);
 	}
-	out = pn_arena_dup(arena, pn_buf_str(&buf));
-	pn_buf_done(&buf);
-	return out;
+	return pn_strs_join(parts.list, PN_STR_EMPTY, arena);
 }
 
 static void
@@ -346,11 +369,11 @@ add_own_headers(struct closer *c, const struct pn_verdict *verdicts, size_t n)
 
 		if (verdicts[i].action == PN_ACTION_DISCARD)
 			continue;
-		edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = PN_STR("X-Postern-Route"),
+		edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = route_header,
 		    .text = route_text(c->t, &verdicts[i], c->arena) });
 		/* what stays on this host may pass here again behind a content filter */
 		if (gateway->target != PN_TARGET_KEEP)
-			edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = PN_STR("X-Postern-Stamp"),
+			edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = stamp_header,
 			    .text = pn_arena_printf(c->arena, PN_STR_FMT "/" PN_STR_FMT, PN_STR_ARG(c->t->hostname),
 			    PN_STR_ARG(gateway->name)) });
 	}
@@ -397,7 +420,7 @@ pn_delivered_to(const struct pn_transaction *t, const struct pn_gateway *gateway
 	for (size_t i = 0; i < message->recipients.n; i++)
 		pn_strs_add(&seen, pn_text_lower(message->recipients.v[i], arena));
 	for (size_t i = 0; i < t->rcpt_count; i++) {
-		struct pn_str address = pn_text_lower(without_brackets(t->rcpts[i].raw), arena);
+		struct pn_str address = pn_text_lower(address_of(&t->rcpts[i]), arena);
 
 		if (t->rcpts[i].who.kind == PN_RCPT_RETIRED)
 			address = t->rcpts[i].who.successor;
@@ -414,7 +437,7 @@ pn_stamped(struct pn_fields fields, struct pn_str hostname, const struct pn_gate
 		struct pn_str value = pn_str_trim(fields.v[i].raw);
 		size_t slash = pn_str_find(value, '/');
 
-		if (pn_str_eq_nocase(fields.v[i].name, own_headers[2]) && slash != PN_STR_NONE
+		if (pn_str_eq_nocase(fields.v[i].name, stamp_header) && slash != PN_STR_NONE
 		    && pn_str_eq_nocase(pn_str_head(value, slash), hostname)
 		    && pn_str_eq(pn_str_from(value, slash + 1), gateway->name))
 			return true;

@@ -137,8 +137,8 @@ no_route(struct pn_verdict v, unsigned doubts, struct pn_arena *arena)
 static struct pn_verdict
 failing(struct pn_verdict v, unsigned doubts)
 {
-	/* of a reply the alias would not be asked */
-	if (v.rule == PN_RULE_ROUTE_CHECK && !(doubts & PN_DOUBT_THREAD))
+	/* of a reply the alias would not be asked, and a good alias beside it must not wait */
+	if (v.rule == PN_RULE_ROUTE_CHECK && !(doubts & PN_DOUBT_THREAD) && !v.decision->others_matched)
 		return refuse(v, "451", "4.3.5", PN_STR("this address is misconfigured: its model takes no mail"));
 	if (v.rule == PN_RULE_PARSE && v.gateway->unreadable_reject)
 		return refuse(v, "550", "5.6.0", PN_STR("this mail cannot be read by the application it is for"));

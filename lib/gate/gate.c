@@ -19,7 +19,7 @@ pn_gate_recipient(const struct pn_gate *gate, struct pn_str address, int64_t now
     struct pn_rcpt *out, struct pn_error *err)
 {
 	struct pn_facts facts;
-	enum pn_status st = pn_facts_open(&facts, gate->store, arena, now, err);
+	enum pn_status st = pn_facts_open(&facts, gate, arena, now, err);
 
 	if (st != PN_OK)
 		return st;
@@ -34,9 +34,12 @@ pn_gate_apply(const struct pn_gate *gate, int64_t now, struct pn_directory_chang
 {
 	const struct pn_config *config = gate->config;
 	struct pn_directory_changes ignored;
-	enum pn_status st = pn_directory_apply(gate->store, PN_SOURCE_CONFIG, PN_STR_EMPTY, config->aliases,
-	    config->alias_count, changes == NULL ? &ignored : changes, err);
+	/* first of all: from here on others know that what they miss proves nothing */
+	enum pn_status st = pn_directory_set_fingerprint(gate->store, config->fingerprint, err);
 
+	if (st == PN_OK)
+		st = pn_directory_apply(gate->store, PN_SOURCE_CONFIG, PN_STR_EMPTY, config->aliases,
+		    config->alias_count, changes == NULL ? &ignored : changes, err);
 	for (size_t i = 0; st == PN_OK && i < config->directory.domain_count; i++) {
 		const struct pn_domain *d = &config->directory.domains[i];
 
@@ -124,16 +127,34 @@ judge(struct passage *p, struct pn_gate_part *part)
 		break;
 	}
 	part->has_decision = false;
-	return pn_verdict_trouble(part->gateway, pn_arena_dup(p->arena, pn_str_c(facts.err.text)));
+	return pn_verdict_trouble(part->gateway,
+	    pn_arena_dup(p->arena, pn_str_c(facts.err.text[0] != '\0' ? facts.err.text : err.text)));
 }
 
 /* -- admission ---------------------------------------------------------------------------------- */
+
+/* A mail that was not read, or cannot be, counts for its envelope sender. */
+static struct pn_loop_windows
+unread_window(struct passage *p, const struct pn_gateway *gateway)
+{
+	struct pn_loop_windows windows = { PN_ARENA_NEW(p->arena, struct pn_loop_window), 1 };
+	struct pn_str sender = pn_arena_lower(p->arena, p->mail->sender);
+
+	windows.v[0] = (struct pn_loop_window){ .model = PN_STR_EMPTY, .thread = PN_STR("unread") };
+	if (p->mail->null_sender || pn_strs_has(gateway->allowed_senders, sender))
+		windows.n = 0;
+	return windows;
+}
 
 static struct pn_window_key *
 window_keys(struct passage *p, const struct pn_gate_part *part)
 {
 	struct pn_window_key *keys = PN_ARENA_ARRAY(p->arena, struct pn_window_key, part->windows.n);
 	const struct pn_message *m = &p->out->message;
+	struct pn_str sender = m->sender.n > 0 ? m->sender : m->email_from;
+
+	if (p->parsed != PN_OK)
+		sender = pn_arena_lower(p->arena, p->mail->sender);
 
 	for (size_t i = 0; i < part->windows.n; i++) {
 		const struct pn_loop_window *w = &part->windows.v[i];
@@ -141,7 +162,7 @@ window_keys(struct passage *p, const struct pn_gate_part *part)
 		keys[i] = (struct pn_window_key){
 			.model = w->model,
 			.record = w->record != 0 ? pn_arena_printf(p->arena, "%llu", (unsigned long long)w->record) : w->thread,
-			.sender = m->sender.n > 0 ? m->sender : m->email_from,
+			.sender = sender,
 		};
 	}
 	return keys;
@@ -162,13 +183,12 @@ inbound_thread(const struct pn_message *m, const struct pn_decision *decision, s
 	return true;
 }
 
-static uint64_t
-threshold_of(const struct pn_gateway *gateway, const struct pn_loop_windows *windows)
+/* The twin rule is for inbound mail: Odoo itself sends one transaction per
+ * partner under one Message-ID, and does not come back after a 4xx. */
+static bool
+has_twins(const struct passage *p, const struct pn_gateway *gateway)
 {
-	/* a threshold of 0 stops what creates; a first mail on a record passes (rule 9.2) */
-	if (gateway->loop_threshold == 0 && windows->n > 0 && windows->v[0].update)
-		return 1;
-	return gateway->loop_threshold;
+	return !p->mail->outbound && !pn_transaction_mixed(&p->transaction, gateway);
 }
 
 /* Lease and loop windows: the last word on a mail that may pass. */
@@ -179,7 +199,7 @@ admit(struct passage *p, struct pn_gate_part *part, struct pn_verdict verdict)
 	struct pn_thread thread;
 	struct pn_admission admission = {
 		.gateway = gateway->name,
-		.lease_ms = pn_transaction_mixed(&p->transaction, gateway) ? 0 : gateway->twin_lease * 1000,
+		.lease_ms = has_twins(p, gateway) ? gateway->twin_lease * 1000 : 0,
 		.window_ms = gateway->loop_minutes * 60 * 1000,
 		.now_ms = p->mail->now_ms,
 	};
@@ -187,18 +207,20 @@ admit(struct passage *p, struct pn_gate_part *part, struct pn_verdict verdict)
 	enum pn_admitted admitted = PN_ADMITTED;
 	size_t which = 0;
 
-	if (p->parsed != PN_OK || !part->has_decision)
-		return verdict;
-	part->windows = pn_loop_windows(gateway, &p->gate->config->directory.models, &p->out->message,
-	    &part->decision, p->arena);
+	if (p->parsed == PN_OK && part->has_decision)
+		part->windows = pn_loop_windows(gateway, &p->gate->config->directory.models, &p->out->message,
+		    &part->decision, p->arena);
+	else
+		part->windows = unread_window(p, gateway);
 	admission.message_id = p->out->message.message_id;
 	admission.sender = p->out->message.sender;
 	part->window_keys = window_keys(p, part);
-	part->threshold = threshold_of(gateway, &part->windows);
+	/* of several windows the first is the strictest */
+	part->threshold = part->windows.n == 0 ? 0 : pn_loop_limit(&part->windows.v[0], gateway->loop_threshold);
 	admission.windows = part->window_keys;
 	admission.window_count = part->windows.n;
 	admission.threshold = part->threshold;
-	if (inbound_thread(&p->out->message, &part->decision, &thread))
+	if (p->parsed == PN_OK && part->has_decision && inbound_thread(&p->out->message, &part->decision, &thread))
 		admission.learn = &thread;
 	if (p->mail->dry_run) {
 		admission.look_only = true;
@@ -263,8 +285,11 @@ static void
 decide_parts(struct passage *p)
 {
 	struct pn_gate_result *out = p->out;
+	struct pn_error err = { "" };
 	bool refused = false;
 
+	if (pn_facts_open(&p->facts, p->gate, p->arena, p->mail->now_ms / 1000, &err) != PN_OK)
+		p->trouble = pn_arena_dup(p->arena, pn_str_c(err.text));
 	for (size_t i = 0; i < out->part_count; i++) {
 		struct pn_gate_part *part = &out->parts[i];
 
@@ -272,6 +297,8 @@ decide_parts(struct passage *p)
 		part->verdict = pn_verdict_soften(&p->transaction, part->decided);
 		refused = refused || part->verdict.action == PN_ACTION_REFUSE || part->verdict.action == PN_ACTION_DEFER;
 	}
+	/* admission may wait for other writers: no reader's slot is held meanwhile */
+	pn_facts_close(&p->facts);
 	/* a mail that is refused as a whole takes no lease and is not counted */
 	for (size_t i = 0; i < out->part_count && !refused; i++) {
 		struct pn_gate_part *part = &out->parts[i];
@@ -374,18 +401,16 @@ pn_gate_decide(const struct pn_gate *gate, const struct pn_gate_mail *mail, stru
 			.fields = mail->fields,
 		},
 	};
-	struct pn_error err = { "" };
 
 	*out = (struct pn_gate_result){ .part_count = 0 };
+	if (mail->own_header_flood && mail->smtp) {
+		out->closing = pn_closing_flood();
+		return;
+	}
 	find_gateways(&p);
 	if (out->part_count > 0 || mail->outbound)
 		parse(&p, mail->fields);
-	if (out->part_count > 0) {
-		if (pn_facts_open(&p.facts, gate->store, arena, mail->now_ms / 1000, &err) != PN_OK)
-			p.trouble = pn_arena_dup(arena, pn_str_c(err.text));
+	if (out->part_count > 0)
 		decide_parts(&p);
-		if (p.trouble.n == 0)
-			pn_facts_close(&p.facts);
-	}
 	close_transaction(&p);
 }

@@ -1,6 +1,24 @@
 /* Threads are learned or synced; partners, followers and records only synced. */
 #include "odoo.h"
 
+/* A learned index: is there one of the ids that it does not have?  Asked one by
+ * one, at most 32 of them. */
+static bool
+has_unknown(struct odoo_facts *facts, struct pn_strs ids)
+{
+	struct pn_thread ignored;
+
+	if (facts->threads_complete || ids.n < 2)
+		return false;
+	for (size_t i = 0; i < ids.n; i++) {
+		struct pn_strs one = { &ids.v[i], 1 };
+
+		if (pn_thread_newest(facts->store, facts->gateway, one, facts->arena, &ignored, NULL) != PN_OK)
+			return true;
+	}
+	return false;
+}
+
 static enum pn_known
 newest(struct pn_odoo *odoo, struct pn_strs ids, struct pn_arena *arena, struct pn_stored *out)
 {
@@ -14,6 +32,7 @@ newest(struct pn_odoo *odoo, struct pn_strs ids, struct pn_arena *arena, struct 
 			.res_id = thread.res_id,
 			.record_known = thread.res_id != 0 || thread.model.n == 0,
 			.thread = thread.message_id,
+			.others_unknown = has_unknown(facts, ids),
 		};
 		return PN_YES;
 	case PN_NOT_FOUND:

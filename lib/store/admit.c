@@ -16,13 +16,15 @@ struct admit {
 	const struct pn_admission *admission;
 	uint64_t threshold;
 	struct pn_hash message;		/* (gateway, Message-ID) */
+	struct pn_hash learned;		/* the same of the thread to be learned */
 	uint64_t mail;			/* the same, short; 0: no Message-ID */
 	struct pn_hash *hashes;		/* of the windows */
 	struct pn_buf buf;		/* new values of the windows, one behind the other */
 	struct counted *counted;
 	size_t counted_n;
-	struct pn_lease_record lease;	/* to be written when takes_lease */
-	bool takes_lease, lease_is_new;
+	struct pn_lease lease;		/* to be written when takes_lease */
+	bool takes_lease;
+	bool in_thread;			/* it lies in the thread that is learned, else on its own */
 	enum pn_admitted result;
 	size_t which;
 };
@@ -38,50 +40,64 @@ hash_window(const struct admit *admit, const struct pn_window_key *key)
 /* -- the lease ------------------------------------------------------------------ */
 
 static bool
-is_held(const struct pn_lease_record *lease, int64_t now)
+is_held(const struct pn_lease *lease, int64_t now)
 {
 	return lease->expires > now && lease->taken <= now + CLOCK_SLACK_MS;
 }
 
+static void
+check_held(struct admit *admit, const struct pn_lease *lease)
+{
+	if (is_held(lease, admit->admission->now_ms))
+		admit->result = PN_ADMITTED_TWIN;
+}
+
+/* An earlier mail with this id may have taken it in either place. */
 static int
 check_lease(struct admit *admit, MDB_txn *txn)
 {
 	const struct pn_admission *a = admit->admission;
-	int64_t expires = a->now_ms + (int64_t)a->lease_ms;
-	struct pn_lease_record old;
-	struct pn_str value;
+	struct pn_thread_record thread;
+	struct pn_lease_record own;
 	int rc;
 
 	if (a->message_id.n == 0 || a->lease_ms == 0)
 		return 0;
-	rc = pn_record_get(admit->store, txn, PN_KIND_LEASE, &admit->message, &value);
-	if (rc != 0 && rc != MDB_NOTFOUND)
-		return rc;
 	admit->takes_lease = true;
-	admit->lease = (struct pn_lease_record){ expires, a->now_ms, expires, a->gateway, a->message_id,
-	    a->sender };
-	admit->lease_is_new = rc == MDB_NOTFOUND || !pn_lease_decode(value, &old);
-	if (admit->lease_is_new)
-		return 0;
-	admit->lease.filed = old.filed;
-	if (is_held(&old, a->now_ms))
-		admit->result = PN_ADMITTED_TWIN;
-	return 0;
+	admit->lease = (struct pn_lease){ a->now_ms, a->now_ms + (int64_t)a->lease_ms };
+	rc = pn_thread_find(admit->store, txn, &admit->message, a->gateway, a->message_id, &thread);
+	if (rc == 0)
+		check_held(admit, &thread.lease);
+	else if (rc != MDB_NOTFOUND)
+		return rc;
+	rc = pn_lease_find(admit->store, txn, &admit->message, &own);
+	if (rc == 0)
+		check_held(admit, &own.lease);
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 static int
 write_lease(struct admit *admit, MDB_txn *txn)
 {
-	struct pn_buf *buf = &admit->buf;
+	const struct pn_admission *a = admit->admission;
+	struct pn_lease_record record = { 0, admit->lease, a->gateway, a->message_id, a->sender };
 
-	if (!admit->takes_lease)
+	if (!admit->takes_lease || admit->in_thread)
 		return 0;
-	pn_buf_reset(buf);
-	pn_lease_encode(buf, &admit->lease);
-	if (!admit->lease_is_new)
-		return pn_record_replace(admit->store, txn, PN_KIND_LEASE, &admit->message, pn_buf_str(buf));
-	return pn_record_add(admit->store, txn, PN_KIND_LEASE, &admit->message, admit->lease.filed,
-	    pn_buf_str(buf));
+	return pn_lease_put(admit->store, txn, &admit->message, &record, a->now_ms / 1000);
+}
+
+/* The thread, with the lease where it is the same mail's. */
+static int
+write_thread(struct admit *admit, MDB_txn *txn)
+{
+	const struct pn_admission *a = admit->admission;
+	bool leased = admit->takes_lease && admit->in_thread;
+
+	if (a->learn == NULL)
+		return 0;
+	return pn_thread_put(admit->store, txn, &admit->learned, a->gateway, a->learn,
+	    leased ? &admit->lease : NULL, a->now_ms / 1000);
 }
 
 /* -- the windows (rule 9.2) ------------------------------------------------------ */
@@ -156,7 +172,8 @@ write_window(struct admit *admit, MDB_txn *txn, const struct counted *counted)
 
 	if (!counted->is_new)
 		return pn_record_replace(admit->store, txn, PN_KIND_WINDOW, &counted->hash, value);
-	return pn_record_add(admit->store, txn, PN_KIND_WINDOW, &counted->hash, counted->filed, value);
+	return pn_record_add(admit->store, txn, PN_KIND_WINDOW, &counted->hash, counted->filed,
+	    admit->admission->now_ms / 1000, value);
 }
 
 /* -- both ------------------------------------------------------------------------ */
@@ -193,8 +210,8 @@ admit_txn(MDB_txn *txn, void *ctx)
 		rc = write_window(admit, txn, &admit->counted[i]);
 	if (rc == 0)
 		rc = write_lease(admit, txn);
-	if (rc == 0 && a->learn != NULL)
-		rc = pn_thread_put(admit->store, txn, a->gateway, a->learn, a->now_ms / 1000);
+	if (rc == 0)
+		rc = write_thread(admit, txn);
 	if (rc == 0 && admit->counted_n == 0 && !admit->takes_lease && a->learn == NULL)
 		return PN_TXN_UNCHANGED;
 	return rc;
@@ -226,10 +243,15 @@ prepare(struct admit *admit, struct pn_arena *arena)
 	for (size_t i = 0; i < a->window_count; i++)
 		admit->hashes[i] = hash_window(admit, &a->windows[i]);
 	pn_buf_init(&admit->buf, (a->window_count + 1) * PN_RECORD_MAX);
-	if (a->message_id.n == 0)
+	if (a->message_id.n > 0) {
+		admit->message = pn_hash_message(admit->store, a->gateway, a->message_id);
+		admit->mail = pn_u64_get(admit->message.b) | 1;		/* never 0 */
+	}
+	if (a->learn == NULL)
 		return;
-	admit->message = pn_hash_message(admit->store, a->gateway, a->message_id);
-	admit->mail = pn_u64_get(admit->message.b) | 1;		/* never 0 */
+	admit->in_thread = pn_thread_is_learnable(a->learn) && pn_str_eq(a->learn->message_id, a->message_id);
+	admit->learned = admit->in_thread ? admit->message
+	    : pn_hash_message(admit->store, a->gateway, a->learn->message_id);
 }
 
 static enum pn_status

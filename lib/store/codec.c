@@ -1,7 +1,7 @@
 #include "codec.h"
 
 /* Raised when a record changes shape: records of another version do not decode. */
-enum { VERSION = 1 };
+enum { VERSION = 1, THREAD_VERSION = 2 };
 
 struct reader {
 	struct pn_str rest;
@@ -120,13 +120,19 @@ get_str(struct reader *reader, size_t most)
 }
 
 static struct reader
-start(struct pn_str record)
+start_version(struct pn_str record, unsigned version)
 {
 	struct reader reader = { .rest = record };
 
-	if (get_u8(&reader, 256) != VERSION)
+	if (get_u8(&reader, 256) != version)
 		reader.bad = true;
 	return reader;
+}
+
+static struct reader
+start(struct pn_str record)
+{
+	return start_version(record, VERSION);
 }
 
 static bool
@@ -213,13 +219,31 @@ pn_domain_note_decode(struct pn_str record, struct pn_domain_note *out)
 	return true;
 }
 
+static void
+put_lease(struct pn_buf *buf, const struct pn_lease *lease)
+{
+	put_i64(buf, lease->taken);
+	put_i64(buf, lease->expires);
+}
+
+static struct pn_lease
+get_lease(struct reader *reader)
+{
+	struct pn_lease lease;
+
+	lease.taken = get_i64(reader);
+	lease.expires = get_i64(reader);
+	return lease;
+}
+
 void
 pn_thread_encode(struct pn_buf *buf, const struct pn_thread_record *record)
 {
 	const struct pn_thread *thread = &record->thread;
 
-	put_u8(buf, VERSION);
+	put_u8(buf, THREAD_VERSION);
 	put_i64(buf, record->filed);
+	put_lease(buf, &record->lease);
 	put_u8(buf, (unsigned)thread->origin);
 	put_u64(buf, thread->sequence);
 	put_i64(buf, thread->seen);
@@ -232,10 +256,11 @@ pn_thread_encode(struct pn_buf *buf, const struct pn_thread_record *record)
 bool
 pn_thread_decode(struct pn_str record, struct pn_thread_record *out)
 {
-	struct reader r = start(record);
+	struct reader r = start_version(record, THREAD_VERSION);
 	struct pn_thread_record row;
 
 	row.filed = get_i64(&r);
+	row.lease = get_lease(&r);
 	row.thread.origin = (enum pn_thread_origin)get_u8(&r, PN_THREAD_SYNCED + 1);
 	row.thread.sequence = get_u64(&r);
 	row.thread.seen = get_i64(&r);
@@ -254,8 +279,7 @@ pn_lease_encode(struct pn_buf *buf, const struct pn_lease_record *record)
 {
 	put_u8(buf, VERSION);
 	put_i64(buf, record->filed);
-	put_i64(buf, record->taken);
-	put_i64(buf, record->expires);
+	put_lease(buf, &record->lease);
 	put_str(buf, record->gateway, PN_GATEWAY_MAX);
 	put_str(buf, record->message_id, PN_TEXT_MAX);
 	put_str(buf, record->sender, PN_TEXT_MAX);
@@ -268,8 +292,7 @@ pn_lease_decode(struct pn_str record, struct pn_lease_record *out)
 	struct pn_lease_record row;
 
 	row.filed = get_i64(&r);
-	row.taken = get_i64(&r);
-	row.expires = get_i64(&r);
+	row.lease = get_lease(&r);
 	row.gateway = get_str(&r, PN_GATEWAY_MAX);
 	row.message_id = get_str(&r, PN_TEXT_MAX);
 	row.sender = get_str(&r, PN_TEXT_MAX);

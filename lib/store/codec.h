@@ -30,16 +30,21 @@ enum {
 /* One longest text of each kind, and a full ring. */
 #define PN_RECORD_MAX ((size_t)(8 * PN_MESSAGE_ID_MAX + PN_RING_MAX * PN_RING_ENTRY))
 
+/* Whose Message-ID is taken, in milliseconds; expires 0: nobody took it. */
+struct pn_lease {
+	int64_t taken, expires;
+};
+
 struct pn_thread_record {
 	int64_t filed;			/* seconds */
+	struct pn_lease lease;		/* of the mail the thread was learned from */
 	struct pn_str gateway;
 	struct pn_thread thread;
 };
 
 struct pn_lease_record {
-	int64_t filed;			/* milliseconds, as all times here */
-	int64_t taken;
-	int64_t expires;
+	int64_t filed;			/* milliseconds */
+	struct pn_lease lease;
 	struct pn_str gateway, message_id, sender;	/* for people: may be cut */
 };
 

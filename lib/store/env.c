@@ -10,7 +10,6 @@
 
 enum {
 	MAX_READERS = 1024,	/* more than any program has threads at work */
-	SCHEMA_VERSION = 1,
 	REMAP_SECONDS = 5,	/* how long others may take to end their transactions */
 };
 
@@ -67,7 +66,7 @@ make_folder(struct pn_env *env, const struct pn_env_options *options, struct sta
 static int
 open_tables(MDB_txn *txn, struct pn_env *env, const struct pn_env_options *options, unsigned flags)
 {
-	int rc = 0;
+	int rc = mdb_dbi_open(txn, NULL, 0, &env->names);
 
 	for (size_t i = 0; i < options->table_count && rc == 0; i++)
 		rc = mdb_dbi_open(txn, options->tables[i], flags, &env->dbi[i]);
@@ -76,9 +75,9 @@ open_tables(MDB_txn *txn, struct pn_env *env, const struct pn_env_options *optio
 
 /* Which environment this is and in what shape its records are. */
 static int
-check_schema(MDB_txn *txn, struct pn_env *env, char kind)
+check_schema(MDB_txn *txn, struct pn_env *env, const struct pn_env_options *options)
 {
-	const char wanted[] = { 'p', 'n', kind, SCHEMA_VERSION };
+	const char wanted[] = { 'p', 'n', options->kind, options->version };
 	struct pn_str value;
 	int rc = pn_row_get(txn, env->dbi[0], PN_STR("schema"), &value);
 
@@ -93,17 +92,16 @@ check_schema(MDB_txn *txn, struct pn_env *env, char kind)
 static int
 create_tables(struct pn_env *env, const struct pn_env_options *options)
 {
-	const char schema[] = { 'p', 'n', options->kind, SCHEMA_VERSION };
+	const char schema[] = { 'p', 'n', options->kind, options->version };
 	MDB_txn *txn;
-	MDB_dbi names;
 	MDB_stat stat;
 	int rc = mdb_txn_begin(env->mdb, NULL, 0, &txn);
 
 	if (rc != 0)
 		return rc;
-	rc = mdb_dbi_open(txn, NULL, 0, &names);
+	rc = mdb_dbi_open(txn, NULL, 0, &env->names);
 	if (rc == 0)
-		rc = mdb_stat(txn, names, &stat);
+		rc = mdb_stat(txn, env->names, &stat);
 	if (rc == 0 && stat.ms_entries == 0) {
 		rc = open_tables(txn, env, options, MDB_CREATE);
 		if (rc == 0)
@@ -111,7 +109,7 @@ create_tables(struct pn_env *env, const struct pn_env_options *options)
 	} else if (rc == 0) {
 		rc = open_tables(txn, env, options, 0);
 		if (rc == 0)
-			rc = check_schema(txn, env, options->kind);
+			rc = check_schema(txn, env, options);
 		if (rc == MDB_NOTFOUND)
 			rc = MDB_INVALID;	/* somebody else's tables */
 	}
@@ -136,7 +134,7 @@ find_tables(struct pn_env *env, const struct pn_env_options *options)
 		return rc;
 	rc = open_tables(txn, env, options, 0);
 	if (rc == 0)
-		rc = check_schema(txn, env, options->kind);
+		rc = check_schema(txn, env, options);
 	if (rc == 0)
 		return mdb_txn_commit(txn);	/* keeps the handles */
 	mdb_txn_abort(txn);
@@ -454,8 +452,8 @@ pn_env_status(struct pn_env *env, int rc, struct pn_error *err)
 		return pn_fail(err, PN_TEMPFAIL, "%s: opened for reading only", env->path);
 	case MDB_VERSION_MISMATCH:
 		return pn_fail(err, PN_TEMPFAIL,
-		    "%s/data.mdb was written by another version of Postern: run the same version everywhere",
-		    env->path);
+		    "%s/data.mdb is of another version of Postern: run one version everywhere, or stop all "
+		    "programs, move the file away and start them again", env->path);
 	case MDB_INVALID:
 		return pn_fail(err, PN_TEMPFAIL,
 		    "%s/data.mdb is not Postern's: stop all programs, move it away and start them again",

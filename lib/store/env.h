@@ -26,6 +26,7 @@ struct pn_env {
 	char *path;
 	const char *full_remedy;	/* what to do when the map is full */
 	MDB_dbi dbi[PN_ENV_TABLES];
+	MDB_dbi names;			/* LMDB's table of tables: written by every transaction anyway */
 	uint64_t map_size;
 	bool read_only;
 };
@@ -36,6 +37,7 @@ struct pn_env_options {
 	unsigned flags;			/* of mdb_env_open, beyond MDB_NOTLS */
 	bool read_only;
 	char kind;			/* letter in the schema record: which environment */
+	char version;			/* number in it: the shape of its tables and records */
 	const char *const *tables;	/* table 0 holds the schema record */
 	size_t table_count;
 	const char *full_remedy;

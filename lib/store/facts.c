@@ -31,14 +31,15 @@ complete_for(void *ctx, const struct pn_gateway *gateway)
 }
 
 enum pn_status
-pn_facts_open(struct pn_facts *facts, struct pn_store *store, struct pn_arena *arena, int64_t now,
+pn_facts_open(struct pn_facts *facts, const struct pn_gate *gate, struct pn_arena *arena, int64_t now,
     struct pn_error *err)
 {
 	struct pn_directory_view *view = NULL;
-	enum pn_status st = pn_directory_open(store, &view, err);
+	enum pn_status st = pn_directory_open(gate->store, &view, err);
 
 	*facts = (struct pn_facts){ .view = st == PN_OK ? view : NULL, .arena = arena, .now = now };
 	facts->recipient = (struct pn_recipient_facts){ facts, aliases_of, retired_of, complete_for };
+	facts->other_configuration = st == PN_OK && pn_directory_configured(view) != gate->config->fingerprint;
 	return st;
 }
 
@@ -54,6 +55,8 @@ pn_facts_complete(const struct pn_facts *facts, const struct pn_gateway *gateway
 {
 	int64_t synced;
 
+	if (facts->other_configuration)
+		return false;
 	/* What an operator can declare is the list of addresses, nothing else. */
 	if (table == PN_TABLE_ALIASES && gateway->complete)
 		return true;

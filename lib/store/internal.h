@@ -8,16 +8,22 @@
  *   gateways  "S" table gateway / "D" gateway 0 domain -> time of sync / addresses used last time
  *
  * Tables of `state`; keys that outside text goes into are hashes:
- *   meta      "schema", "sequence"
- *   threads   hash of (gateway, Message-ID)         -> thread
- *   leases    hash of (gateway, Message-ID)         -> lease
+ *   meta      "schema"
+ *   threads   hash of (gateway, Message-ID)         -> thread, and the lease of its mail
+ *   leases    hash of (gateway, Message-ID)         -> lease of a mail that is no thread
  *   windows   hash of (gateway, model, record, sender) -> window with its mails
  *   index     kind time key                         -> nothing; the oldest of each kind first
  *   bounces   time sequence                         -> event
  *   counters  name                                  -> number
  *
  * An index entry stays where it was filed while its record is refreshed; who
- * meets it at the old place moves it.  So a refresh costs no second write.
+ * meets it at the old place moves it.  So a refresh costs no second write.  A
+ * thread that comes with a lease is filed once only, as held, till the lease
+ * ends: then the sweeper files it among the threads.
+ *
+ * What a mail costs is the pages its transaction copies: each table and each
+ * place in it is two or three.  Therefore the lease lies in the thread, and
+ * "sequence" among LMDB's names of tables, a page that every commit writes.
  */
 #ifndef POSTERN_STORE_INTERNAL_H
 #define POSTERN_STORE_INTERNAL_H
@@ -89,6 +95,7 @@ pn_hash_str(const struct pn_hash *hash)
 
 enum pn_status pn_directory_write(struct pn_store *store, pn_txn_fn *fn, void *ctx, struct pn_error *err);
 int pn_generation_grow(struct pn_store *store, MDB_txn *txn);
+int pn_fingerprint_get(struct pn_store *store, MDB_txn *txn, uint64_t *out);
 int pn_generation_get(struct pn_store *store, MDB_txn *txn, uint64_t *out);
 
 /* A write to `state`: when it is full, expired entries are removed (as of now,
@@ -103,13 +110,21 @@ enum pn_status pn_gateway_check(struct pn_str gateway, struct pn_error *err);
 
 int pn_sequence_next(struct pn_store *store, MDB_txn *txn, uint64_t n, uint64_t *first);
 
-/* Kinds of records in the index. */
-enum pn_kind { PN_KIND_THREAD, PN_KIND_LEASE, PN_KIND_WINDOW, PN_KINDS };
+/* Kinds of entries in the index, in the order of the sweeper: first those whose
+ * removal makes room. */
+enum pn_kind {
+	PN_KIND_LEASE,		/* by their end, milliseconds */
+	PN_KIND_WINDOW,		/* the same */
+	PN_KIND_HELD,		/* threads by the end of their lease, milliseconds */
+	PN_KIND_THREAD,		/* by when they were seen, seconds */
+	PN_KINDS
+};
 
 /* Adds a record and files it; the oldest of its kind gives way when there are
- * too many.  filed is the time that its encoded value carries. */
+ * too many.  filed is the time that its encoded value carries; of a held
+ * thread that is the end of its lease.  now: seconds. */
 int pn_record_add(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
-    int64_t filed, struct pn_str value);
+    int64_t filed, int64_t now, struct pn_str value);
 /* Replaces one that was filed before, with the same time. */
 int pn_record_replace(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
     struct pn_str value);
@@ -117,6 +132,12 @@ int pn_record_get(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const
     struct pn_str *value);
 int pn_record_remove(struct pn_store *store, MDB_txn *txn, enum pn_kind kind, const struct pn_hash *hash,
     int64_t filed);
+
+/* Files a thread as held, no longer where an earlier lease had it (0: nowhere). */
+int pn_record_hold(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, int64_t before,
+    int64_t expires);
+/* How many threads are filed as held. */
+int pn_record_count_held(struct pn_store *store, MDB_txn *txn, uint64_t *out);
 
 /* Removes what expired before `now`, in small transactions, until `most` are done. */
 int pn_sweep_run(struct pn_store *store, int64_t now, size_t most, size_t *removed);
@@ -136,8 +157,27 @@ int pn_retired_find(struct pn_store *store, MDB_txn *txn, struct pn_str gateway,
 int pn_synced_find(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, enum pn_table table,
     int64_t *out);
 
+/* -- leases with a record of their own, within another's transaction -- */
+
+/* MDB_NOTFOUND: there is none that can be read. */
+int pn_lease_find(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash,
+    struct pn_lease_record *out);
+/* Adds or replaces it; where it is filed is set here. */
+int pn_lease_put(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash,
+    struct pn_lease_record *record, int64_t now);
+/* A thread goes: if its lease may be held at `now` (seconds) it gets a record. */
+int pn_lease_save(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash,
+    const struct pn_thread_record *thread, int64_t now);
+
 /* -- threads, within another's transaction -- */
-int pn_thread_put(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, const struct pn_thread *thread,
-    int64_t now);
+
+/* False: an id or model that no thread is kept of. */
+bool pn_thread_is_learnable(const struct pn_thread *thread);
+/* MDB_NOTFOUND: there is none that can be read.  *out is borrowed from the table. */
+int pn_thread_find(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, struct pn_str gateway,
+    struct pn_str message_id, struct pn_thread_record *out);
+/* Learns one; hash is that of the message.  lease NULL: it stays as it is. */
+int pn_thread_put(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, struct pn_str gateway,
+    const struct pn_thread *thread, const struct pn_lease *lease, int64_t now);
 
 #endif

@@ -53,7 +53,7 @@ static enum pn_status
 open_environments(struct pn_store *store, const char *path, struct pn_error *err)
 {
 	struct pn_env_options directory = {
-		.parent = path, .name = "directory", .kind = 'd',
+		.parent = path, .name = "directory", .kind = 'd', .version = 1,
 		.map_size = store->options.directory_map_size,
 		.read_only = store->options.read_only,
 		.tables = directory_tables, .table_count = PN_COUNT(directory_tables),
@@ -61,7 +61,7 @@ open_environments(struct pn_store *store, const char *path, struct pn_error *err
 	};
 	/* No fsync per mail: pn_store_sync() does it once a second. */
 	struct pn_env_options state = {
-		.parent = path, .name = "state", .kind = 's',
+		.parent = path, .name = "state", .kind = 's', .version = 2,
 		.map_size = store->options.state_map_size,
 		.flags = store->options.read_only ? 0 : MDB_NOSYNC,
 		.read_only = store->options.read_only,
@@ -144,12 +144,14 @@ count_state(MDB_txn *txn, void *ctx)
 {
 	struct usage *usage = ctx;
 	const MDB_dbi *dbi = usage->store->state.dbi;
+	int rc;
 
 	usage->out->threads = pn_row_count(txn, dbi[S_THREADS]);
-	usage->out->leases = pn_row_count(txn, dbi[S_LEASES]);
 	usage->out->windows = pn_row_count(txn, dbi[S_WINDOWS]);
 	usage->out->bounces = pn_row_count(txn, dbi[S_BOUNCES]);
-	return 0;
+	rc = pn_record_count_held(usage->store, txn, &usage->out->leases);
+	usage->out->leases += pn_row_count(txn, dbi[S_LEASES]);
+	return rc;
 }
 
 enum pn_status
@@ -232,16 +234,49 @@ pn_generation_grow(struct pn_store *store, MDB_txn *txn)
 	return put_number(txn, store->directory.dbi[D_META], PN_STR("generation"), generation + 1);
 }
 
+/* -- whose rows these are -- */
+
+struct fingerprint {
+	struct pn_store *store;
+	uint64_t value;
+};
+
+int
+pn_fingerprint_get(struct pn_store *store, MDB_txn *txn, uint64_t *out)
+{
+	return get_number(txn, store->directory.dbi[D_META], PN_STR("fingerprint"), out);
+}
+
+static int
+set_fingerprint(MDB_txn *txn, void *ctx)
+{
+	struct fingerprint *f = ctx;
+	uint64_t before;
+	int rc = pn_fingerprint_get(f->store, txn, &before);
+
+	if (rc != 0 || before == f->value)
+		return rc != 0 ? rc : PN_TXN_UNCHANGED;
+	return put_number(txn, f->store->directory.dbi[D_META], PN_STR("fingerprint"), f->value);
+}
+
+enum pn_status
+pn_directory_set_fingerprint(struct pn_store *store, uint64_t fingerprint, struct pn_error *err)
+{
+	struct fingerprint f = { store, fingerprint };
+
+	return pn_directory_write(store, set_fingerprint, &f, err);
+}
+
 int
 pn_sequence_next(struct pn_store *store, MDB_txn *txn, uint64_t n, uint64_t *first)
 {
 	uint64_t last;
-	int rc = get_number(txn, store->state.dbi[S_META], PN_STR("sequence"), &last);
+	int rc = get_number(txn, store->state.names, PN_STR("sequence"), &last);
 
 	if (rc != 0)
 		return rc;
 	*first = last + 1;
-	return put_number(txn, store->state.dbi[S_META], PN_STR("sequence"), last + n);
+	return put_number(txn, store->state.names, PN_STR("sequence"), last + n);
 }
 
 enum pn_status

@@ -34,10 +34,9 @@ merge(struct pn_thread *known, const struct pn_thread *seen, int64_t now)
 		known->seen = now;
 }
 
-/* The record of this message, if the table has one that can be read. */
-static int
-find(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_str message_id,
-    const struct pn_hash *hash, struct pn_thread_record *out)
+int
+pn_thread_find(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, struct pn_str gateway,
+    struct pn_str message_id, struct pn_thread_record *out)
 {
 	struct pn_str value;
 	int rc = pn_record_get(store, txn, PN_KIND_THREAD, hash, &value);
@@ -48,8 +47,8 @@ find(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, struct pn_str 
 	return rc;
 }
 
-static bool
-can_be_learned(const struct pn_thread *thread)
+bool
+pn_thread_is_learnable(const struct pn_thread *thread)
 {
 	return thread->message_id.n > 0 && thread->message_id.n <= PN_MESSAGE_ID_MAX
 	    && thread->model.n <= PN_TEXT_MAX;
@@ -59,35 +58,52 @@ static int
 add(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, struct pn_thread_record *record,
     struct pn_buf *buf)
 {
+	int64_t now = record->filed, expires = record->lease.expires;
 	int rc = pn_sequence_next(store, txn, 1, &record->thread.sequence);
 
 	if (rc != 0)
 		return rc;
 	pn_thread_encode(buf, record);
-	return pn_record_add(store, txn, PN_KIND_THREAD, hash, record->filed, pn_buf_str(buf));
+	if (expires != 0)
+		return pn_record_add(store, txn, PN_KIND_HELD, hash, expires, now, pn_buf_str(buf));
+	return pn_record_add(store, txn, PN_KIND_THREAD, hash, now, now, pn_buf_str(buf));
+}
+
+static int
+replace(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, struct pn_thread_record *record,
+    const struct pn_lease *lease, struct pn_buf *buf)
+{
+	int64_t before = record->lease.expires;
+	int rc;
+
+	if (lease != NULL)
+		record->lease = *lease;
+	pn_thread_encode(buf, record);
+	rc = pn_record_replace(store, txn, PN_KIND_THREAD, hash, pn_buf_str(buf));
+	return rc != 0 || lease == NULL ? rc : pn_record_hold(store, txn, hash, before, lease->expires);
 }
 
 int
-pn_thread_put(struct pn_store *store, MDB_txn *txn, struct pn_str gateway, const struct pn_thread *thread,
-    int64_t now)
+pn_thread_put(struct pn_store *store, MDB_txn *txn, const struct pn_hash *hash, struct pn_str gateway,
+    const struct pn_thread *thread, const struct pn_lease *lease, int64_t now)
 {
-	struct pn_hash hash = pn_hash_message(store, gateway, thread->message_id);
 	struct pn_thread_record record;
 	struct pn_buf buf;
 	int rc;
 
-	if (!can_be_learned(thread))
+	if (!pn_thread_is_learnable(thread))
 		return 0;
 	pn_buf_init(&buf, PN_RECORD_MAX);
-	rc = find(store, txn, gateway, thread->message_id, &hash, &record);
+	rc = pn_thread_find(store, txn, hash, gateway, thread->message_id, &record);
 	if (rc == 0) {
 		merge(&record.thread, thread, now);
-		pn_thread_encode(&buf, &record);
-		rc = pn_record_replace(store, txn, PN_KIND_THREAD, &hash, pn_buf_str(&buf));
+		rc = replace(store, txn, hash, &record, lease, &buf);
 	} else if (rc == MDB_NOTFOUND) {
 		record = (struct pn_thread_record){ .filed = now, .gateway = gateway, .thread = *thread };
 		record.thread.seen = now;
-		rc = add(store, txn, &hash, &record, &buf);
+		if (lease != NULL)
+			record.lease = *lease;
+		rc = add(store, txn, hash, &record, &buf);
 	}
 	pn_buf_done(&buf);
 	return rc;
@@ -107,8 +123,12 @@ learn_txn(MDB_txn *txn, void *ctx)
 	const struct learn *learn = ctx;
 	int rc = 0;
 
-	for (size_t i = 0; i < learn->n && rc == 0; i++)
-		rc = pn_thread_put(learn->store, txn, learn->gateway, &learn->threads[i], learn->now);
+	for (size_t i = 0; i < learn->n && rc == 0; i++) {
+		const struct pn_thread *thread = &learn->threads[i];
+		struct pn_hash hash = pn_hash_message(learn->store, learn->gateway, thread->message_id);
+
+		rc = pn_thread_put(learn->store, txn, &hash, learn->gateway, thread, NULL, learn->now);
+	}
 	return rc;
 }
 
@@ -151,7 +171,7 @@ newest_txn(MDB_txn *txn, void *ctx)
 		if (id.n == 0 || id.n > PN_MESSAGE_ID_MAX)
 			continue;
 		hash = pn_hash_message(newest->store, newest->gateway, id);
-		rc = find(newest->store, txn, newest->gateway, id, &hash, &record);
+		rc = pn_thread_find(newest->store, txn, &hash, newest->gateway, id, &record);
 		if (rc != 0 && rc != MDB_NOTFOUND)
 			return rc;
 		if (rc == 0 && (!found || record.thread.sequence > best.sequence)) {

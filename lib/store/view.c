@@ -9,6 +9,7 @@ struct pn_directory_view {
 	struct pn_store *store;
 	MDB_txn *txn;
 	uint64_t generation;
+	uint64_t fingerprint;
 };
 
 enum pn_status
@@ -23,6 +24,8 @@ pn_directory_open(struct pn_store *store, struct pn_directory_view **out, struct
 	rc = pn_env_begin(&store->directory, false, &view->txn);
 	if (rc == 0) {
 		rc = pn_generation_get(store, view->txn, &view->generation);
+		if (rc == 0)
+			rc = pn_fingerprint_get(store, view->txn, &view->fingerprint);
 		if (rc != 0)
 			pn_env_abort(&store->directory, view->txn);
 	}
@@ -47,6 +50,12 @@ uint64_t
 pn_directory_generation(struct pn_directory_view *view)
 {
 	return view->generation;
+}
+
+uint64_t
+pn_directory_configured(struct pn_directory_view *view)
+{
+	return view->fingerprint;
 }
 
 /* -- aliases ---------------------------------------------------------------------- */

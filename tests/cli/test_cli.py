@@ -29,7 +29,7 @@ gateway "second" {
 }
 domain "acme.test" {
 	gateway = online
-	human = "joe@acme.test"
+	human = "joe@people.test"
 	unknown = reject
 }
 domain "beta.test" {
@@ -246,7 +246,7 @@ def test_a_long_table_flows(ctx):
 	("upper case", "SALES@Acme.TEST", 0, {"kind": "alias", "address": "sales@acme.test"}),
 	("catchall", "catchall@acme.test", 0, {"kind": "catchall"}),
 	("bounce", "bounce@beta.test", 0, {"kind": "bounce", "gateway": "second"}),
-	("role", "postmaster@acme.test", 0, {"kind": "role", "human": "joe@acme.test"}),
+	("role", "postmaster@acme.test", 0, {"kind": "role", "human": "joe@people.test"}),
 	("unknown, refused", "nobody@acme.test", 1, {"kind": "unknown", "answer": "reject"}),
 	("unknown, handed over", "nobody@beta.test", 0, {"kind": "unknown", "answer": "ours"}),
 	("foreign", "a@foreign.test", 1, {"kind": "foreign", "answer": "pass"}),
@@ -581,6 +581,25 @@ def test_check_state_and_aliases(ctx):
 	has(s.json("check", "--no-postfix", code=1), "error", "No such file", "install -d")
 
 
+def test_check_damaged_state(ctx):
+	s = Site(ctx)
+	s("aliases", "apply")
+	hasnt(s.json("check", "--no-postfix", code=1), "damaged")
+	with open(s.state + "/state/data.mdb.damaged", "w"):
+		pass
+	has(s.json("check", "--no-postfix", code=1), "warning", "a power cut damaged the state", "delete " + s.state + "/state/data.mdb.damaged")
+
+
+@cases(
+	("target", 'gateway "third" { target = "redirect to x@beta.test" }\ndomain "gamma.test" { gateway = third }\n',
+	    'target: the domain of "x@beta.test" is one of ours'),
+	("human", 'domain "gamma.test" {\n\tgateway = second\n\thuman = "joe@acme.test"\n}\n',
+	    'human: "joe@acme.test" is in a domain of ours'),
+)
+def test_check_redirection_into_our_own_domains(ctx, more, text):
+	has(Site(ctx, more=more).json("check", "--no-postfix", code=1), "error", text)
+
+
 def test_check_permissions(ctx):
 	s = Site(ctx)
 	s("aliases", "apply")
@@ -682,8 +701,10 @@ BROKEN = (
 	    "passes unfiltered", "tempfail"),
 	("main default action", {"smtpd_milters": "unix:postern/milter.sock", "milter_default_action": "reject"}, "warning",
 	    "default_action of Postern is reject", "tempfail"),
-	("not last", {"smtpd_milters": "unix:postern/milter.sock, inet:127.0.0.1:8891"}, "warning", "is milter 1 of 2",
+	("not last", {"smtpd_milters": "unix:postern/milter.sock, inet:127.0.0.1:8891"}, "error", "is milter 1 of 2",
 	    "put it last"),
+	("not last after another", {"smtpd_milters": "inet:127.0.0.1:8891, { unix:postern/milter.sock, default_action=tempfail }, "
+	    "inet:127.0.0.1:8892"}, "error", "is milter 2 of 3: a recipient that one behind it refuses", "put it last"),
 	("sendmail", {"non_smtpd_milters": ""}, "warning", "handed to sendmail(1)", "$smtpd_milters"),
 	("protocol", {"milter_protocol": "4"}, "error", "needs version 6", "milter_protocol = 6"),
 	("soft bounce", {"soft_bounce": "yes"}, "warning", "soft_bounce", "no"),
@@ -732,7 +753,12 @@ def test_check_services(ctx):
 		    "10.0.0.1:26 inet n - n - - smtpd -o receive_override_options=no_milters",
 		    "127.0.0.1:10026 inet n - n - - smtpd -o content_filter=",
 		    "10.0.0.1:27 inet n - y - - smtpd -o smtpd_milters=unix:%s" % h.pf.socket_path("milter.sock")]
+		h.pf.master += ["10.0.0.1:28 inet n - n - - smtpd -o { smtpd_milters = { unix:postern/milter.sock, default_action=tempfail }, inet:127.0.0.1:8891 }",
+		    "10.0.0.1:29 inet n - n - - smtpd -o { smtpd_milters = inet:127.0.0.1:8891, { unix:postern/milter.sock, default_action=tempfail } }"]
 		report = h.check(1)
+		has(report, "error", "10.0.0.1:28 inet: Postern is milter 1 of 2", "put it last")
+		hasnt(report, "10.0.0.1:29")
+		h.pf.master = h.pf.master[:-2]
 		has(report, "error", "10.0.0.1:25 inet: smtpd_milters is empty")
 		has(report, "error", "10.0.0.1:26 inet: no milter is asked")
 		has(report, "error", "127.0.0.1:10026 inet: mail comes back here", "smtpd_milters=")
@@ -759,7 +785,7 @@ def test_check_map_with_another_configuration(ctx):
 		with open(h.site.conf) as f:
 			text = f.read()
 		with open(h.site.conf, "w") as f:
-			f.write(text.replace('human = "joe@acme.test"', 'human = "joe@acme.test"\n\tcatchall_alias = everything'))
+			f.write(text.replace("unknown = pass", "unknown = pass\n\tcatchall_alias = everything"))
 		has(h.check(1), "error", "runs with another configuration")
 
 

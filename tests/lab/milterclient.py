@@ -161,6 +161,9 @@ class MilterClient(Resource):
 		return self.event("M", miltwire.strings(_angle(sender), *map(to_bytes, args)), macros)
 
 	def rcpt(self, recipient, *args, macros=None):
+		"""With {rcpt_addr}, as Postfix sends it with each recipient, unless macros are given."""
+		if macros is None:
+			macros = {"{rcpt_addr}": to_bytes(recipient).strip(b"<>").lower()}
 		return self.event("R", miltwire.strings(_angle(recipient), *map(to_bytes, args)), macros)
 
 	def data(self, macros=None):

@@ -157,7 +157,7 @@ test_defaults(void **state)
 	assert_str(c->outbound_daemons.v[0], "ORIGINATING");
 	assert_int_equal(c->outbound_network_count, 0);
 	assert_int_equal(c->mixed, PN_MIXED_HAND_OVER);
-	assert_int_equal(c->header_limit, 1 << 20);
+	assert_int_equal(c->header_limit, 256 << 10);
 	assert_int_equal(c->recipient_limit, 1000);
 	assert_int_equal(c->store.thread_lifetime, 400 * 86400);
 	assert_int_equal(c->store.bounce_lifetime, 90 * 86400);
@@ -335,6 +335,9 @@ test_two_gateways(void **state)
 /* -- what does not fit together --------------------------------------------------------- */
 
 #define HEAD "gateway g { target = keep }\ndomain a.example {}\n"
+#define NOT_AGAIN "and what is redirected there is not redirected again; name the domain that Odoo itself has\n"
+#define NO_MAILBOX "is in a domain of ours, where no person has a mailbox; name one elsewhere, or set unknown = " \
+	"pass for that domain if people have mailboxes there\n"
 static const struct {
 	const char *name, *text, *report;
 } misfits[] = {
@@ -348,18 +351,23 @@ static const struct {
 	{ "target with a blank", "gateway g { target = \"redirect to x y\" }\ndomain a.example {}",
 	    "f:1: target: \"x y\" has a domain that cannot be; write one like acme.odoo.example\n" },
 	{ "target comes back", "gateway g { target = \"redirect to all@A.example\" }\ndomain a.example {}",
-	    "f:1: target: the domain of \"all@a.example\" is one whose mail comes to this gateway: a loop; name "
-	    "the domain that Odoo itself has\n" },
-	{ "target comes back by another", "gateway g { target = \"redirect to b.example\" }\n"
-	    "gateway h { target = \"redirect to a.example\" }\n"
+	    "f:1: target: the domain of \"all@a.example\" is one of ours, " NOT_AGAIN },
+	{ "target of a mixed domain", "gateway g { target = \"redirect to a.example\" }\n"
+	    "domain a.example { unknown = pass }",
+	    "f:1: target: the domain of \"a.example\" is one of ours, " NOT_AGAIN },
+	{ "target belongs to another gateway", "gateway g { target = \"redirect to x@b.example\" }\n"
+	    "gateway h { target = \"redirect to c.example\" }\n"
 	    "domain a.example { gateway = g }\ndomain b.example { gateway = h }",
-	    "f:1: target: the domain of \"b.example\" is one whose mail comes to this gateway: a loop; name the "
-	    "domain that Odoo itself has\n"
-	    "f:2: target: the domain of \"a.example\" is one whose mail comes to this gateway: a loop; name the "
-	    "domain that Odoo itself has\n" },
+	    "f:1: target: the domain of \"x@b.example\" is one of ours, " NOT_AGAIN },
+	{ "target in an international domain of ours", "gateway g { target = \"redirect to x@B\xc3\xbcro.example\" }\n"
+	    "domain \"b\xc3\xbcro.example\" {}",
+	    "f:1: target: the domain of \"x@xn--bro-hoa.example\" is one of ours, " NOT_AGAIN },
+	{ "a subdomain is not ours", "gateway g { target = \"redirect to odoo.a.example\" }\ndomain a.example {}", "" },
 	{ "bounces come back", "gateway g { target = keep bounce_target = x@a.example }\ndomain a.example {}",
-	    "f:1: bounce_target: the domain of \"x@a.example\" is one whose mail comes to this gateway: a loop; "
-	    "name the domain that Odoo itself has\n" },
+	    "f:1: bounce_target: the domain of \"x@a.example\" is one of ours, " NOT_AGAIN },
+	{ "bounces go to another gateway", "gateway g { target = keep bounce_target = x@B.example }\n"
+	    "gateway h { target = keep }\ndomain a.example { gateway = g }\ndomain b.example { gateway = h }",
+	    "f:1: bounce_target: the domain of \"x@b.example\" is one of ours, " NOT_AGAIN },
 	{ "two gateways of a name", HEAD "gateway g { target = keep }",
 	    "f:3: the gateway \"g\" stands in f:1 already; remove one or put both together\n" },
 	{ "name of a gateway", "gateway \"g h\" { target = keep }\ndomain a.example {}",
@@ -393,7 +401,20 @@ static const struct {
 	    "names\n" },
 	{ "no bounce alias", "gateway g { target = keep }\ndomain a.example { bounce_alias = \"...\" }",
 	    "f:2: bounce_alias: \"...\" leaves no name; write letters and digits\n" },
-	{ "human", "gateway g { target = keep }\ndomain a.example { human = Abuse@A.example }",
+	{ "human in a domain that is all ours", "gateway g { target = keep }\ndomain a.example { human = joe@A.example }",
+	    "f:2: human: \"joe@A.example\" " NO_MAILBOX },
+	{ "human in another domain of ours", HEAD "domain b.example { human = joe@a.example unknown = pass }",
+	    "f:3: human: \"joe@a.example\" " NO_MAILBOX },
+	{ "human in a domain of another gateway", "gateway g { target = keep }\ngateway h { target = keep }\n"
+	    "domain a.example { gateway = g\nhuman = joe@b.example }\ndomain b.example { gateway = h unknown = reject }",
+	    "f:4: human: \"joe@b.example\" " NO_MAILBOX },
+	{ "human in a domain with mailboxes", HEAD
+	    "domain b.example { unknown = pass human = joe@b.example }\ndomain c.example { human = joe@b.example }", "" },
+	{ "human elsewhere", "gateway g { target = keep }\ndomain a.example { human = postmaster@people.example }", "" },
+	{ "human is no address", "gateway g { target = keep }\ndomain a.example { human = joe }",
+	    "f:2: human: \"joe\" is no address; write local@domain\n" },
+	{ "human stands for itself", "gateway g { target = keep }\n"
+	    "domain a.example { unknown = pass human = Abuse@A.example }",
 	    "f:2: human: \"Abuse@A.example\" stands for itself; name the mailbox of a person\n" },
 	{ "not a domain", "gateway g { target = keep }\ndomain \"a b\" {}",
 	    "f:2: domain: \"a b\" is no domain; write one like acme.example\n" },
@@ -589,6 +610,50 @@ test_hostile(void **state)
 	}
 }
 
+/* -- what a reload cannot change --------------------------------------------------------- */
+
+static const struct {
+	const char *name, *before, *now, *changed;
+} reloads[] = {
+	{ "nothing", "log = syslog", "log = syslog", "" },
+	{ "the default written out", "", "log = stderr\nmax_sessions = 2000\nsocket_mode = 0660\nthread_lifetime = 400d",
+	    "" },
+	{ "what is followed", "", "debug = yes\nheader_limit = 1M\nrecipient_limit = 5\nmixed = separate\n"
+	    "hostname = x.example\noutbound_sendmail = yes\noutbound_daemons = {x}\noutbound_networks = {192.0.2.1}", "" },
+	{ "one of each kind", "", "milter_socket = unix:/m\nlog = syslog\nsocket_mode = 0666\nthread_lifetime = 1d",
+	    "milter_socket\nsocket_mode\nlog\nthread_lifetime\n" },
+	{ "back again", "log = syslog\nsocket_group = mail", "", "socket_group\nlog\n" },
+	{ "all", "", "directory_map_size = 1G\nstate_map_size = 1G\nbounce_limit = 1000\nwindow_limit = 1000\n"
+	    "thread_limit = 1000\nbounce_lifetime = 1d\nthread_lifetime = 1d\nmax_sessions = 1\nlog = syslog\n"
+	    "socket_mode = 0600\nsocket_group = \"\"\nmap_socket = unix:/p\nmilter_socket = unix:/m\n"
+	    "state_directory = /s",
+	    "state_directory\nmilter_socket\nmap_socket\nsocket_group\nsocket_mode\nlog\nmax_sessions\n"
+	    "thread_lifetime\nbounce_lifetime\nthread_limit\nwindow_limit\nbounce_limit\nstate_map_size\n"
+	    "directory_map_size\n" },
+};
+
+static void
+test_start_only(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(reloads); i++) {
+		struct loaded before, now;
+		struct pn_buf changed;
+
+		load_text(&before, pn_str_c(reloads[i].before), no_table);
+		load_text(&now, pn_str_c(reloads[i].now), no_table);
+		assert_int_equal(before.status, PN_OK);
+		assert_int_equal(now.status, PN_OK);
+		pn_buf_init(&changed, 4096);
+		pn_config_start_only_changes(&before.config, &now.config, &changed);
+		if (strcmp(pn_buf_c(&changed), reloads[i].changed) != 0)
+			fail_msg("%s:\n%s", reloads[i].name, pn_buf_c(&changed));
+		pn_buf_done(&changed);
+		done(&before);
+		done(&now);
+	}
+}
+
 int
 main(void)
 {
@@ -602,6 +667,7 @@ main(void)
 		cmocka_unit_test(test_many_aliases),
 		cmocka_unit_test(test_many_errors),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_start_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,13 +72,16 @@ teardown(void **state)
 	return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Its fingerprint is that of a store nobody has filled: 0. */
+static const struct pn_config configuration;
+
 static void
 classify_at(int64_t now, struct pn_str address, struct pn_rcpt *out, struct pn_arena *arena)
 {
 	struct pn_facts facts;
 	struct pn_error err = { "" };
 
-	assert_int_equal(pn_facts_open(&facts, store, arena, now, &err), PN_OK);
+	assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &configuration, store }, arena, now, &err), PN_OK);
 	assert_int_equal(pn_recipient_classify(&directory, &facts.recipient, address, arena, out, &err),
 	    PN_OK);
 	pn_facts_close(&facts);
@@ -128,7 +131,7 @@ test_left_part_through_the_store(void **state)
 	struct pn_rcpt rcpt;
 
 	(void)state;
-	assert_int_equal(pn_facts_open(&facts, store, arena, NOW, NULL), PN_OK);
+	assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &configuration, store }, arena, NOW, NULL), PN_OK);
 	assert_int_equal(pn_recipient_classify(&two, &facts.recipient, S("jobs@second.test"), arena, &rcpt,
 	    NULL), PN_OK);
 	assert_int_equal(rcpt.kind, PN_RCPT_ALIAS);
@@ -168,7 +171,7 @@ test_complete(void **state)
 	assert_int_equal(pn_directory_synced(store, S("main"), PN_TABLE_ALIASES, NOW, NULL), PN_OK);
 	for (size_t i = 0; i < PN_COUNT(ages); i++) {
 		gateway.complete = ages[i].declared;
-		assert_int_equal(pn_facts_open(&facts, store, arena, ages[i].now, NULL), PN_OK);
+		assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &configuration, store }, arena, ages[i].now, NULL), PN_OK);
 		if (pn_facts_complete(&facts, &gateway, PN_TABLE_ALIASES) != ages[i].aliases
 		    || pn_facts_complete(&facts, &gateway, PN_TABLE_THREADS) != ages[i].threads)
 			fail_msg("%s", ages[i].name);

@@ -37,6 +37,14 @@ static const struct {
 	    "rt@x\nBcc: b@x\nX-Original-To: x@x\n\n", "", "", "d@x,t@x", "c@x", "d@x,t@x,c@x,rt@x,rc@x", "" },
 	{ "each address once", "To: a@b, a@b\nDelivered-To: a@b\n\n", "", "", "a@b", "", "a@b", "" },
 	{ "but in Cc", "Cc: a@b, a@b\n\n", "", "", "", "a@b,a@b", "a@b", "" },
+	{ "but not with another name", "To: A <a@b>, a@b, B <a@b>, A <a@b>\nCc: A <a@b>, C <a@b>\n\n", "", "",
+	    "a@b,a@b,a@b", "a@b,a@b", "a@b,a@b,a@b,a@b", "" },
+	{ "quoted parts, in To only", "To: \"a;b\"@x, c@d\nCc: c@d, e@f\n\n", "", "", "\"a;b\"@x,c@d", "c@d,e@f",
+	    "\"a;b\"@x,c@d,e@f", "" },
+	{ "a line end in a name hides", "Delivered-To: =?utf-8?q?=22x=0Dy=22?= <a@b>, c@d\nTo: e@f\n\n", "", "",
+	    "e@f", "", "e@f", "" },
+	{ "no local part", "Delivered-To: @b.test, c@d.test\nTo: e@f.test\n\n", "", "", "c@d.test,e@f.test", "",
+	    "c@d.test,e@f.test", "" },
 	{ "several To", "To: a@b\nTo:\nTo: c@d\n\n", "", "", "a@b,c@d", "", "a@b,c@d", "" },
 	{ "group", "To: Team: a@b, c@d;\n\n", "", "", "a@b,c@d", "", "a@b,c@d", "" },
 	{ "encoded name", "From: =?utf-8?q?J=C3=B6?= <j@x.test>\n\n", "\"J\xc3\xb6\" <j@x.test>", "j@x.test",
@@ -200,6 +208,38 @@ long_lists_end(void **state)
 	pn_arena_free(arena);
 }
 
+/* Whatever is written into it, an address field of 250 kB asks for at most 30
+ * bytes a byte. */
+static void
+memory_is_in_proportion(void **state)
+{
+	static const struct { const char *name, *field, *unit; } table[] = {
+		{ "short", "To: ", "a@b," }, { "named", "To: ", "A <a@b>," }, { "quoted", "To: ", "\"a b\"@c," },
+		{ "group", "To: ", "g:a@b;," }, { "encoded", "Cc: ", "=?utf-8?q?=C3=A9?= <a@b>," },
+		{ "route", "To: <", "@a," }, { "comments", "To: ", "(a)" }, { "8-bit", "To: ", "\xc3\xa9@b," },
+		{ "no local part", "Delivered-To: ", "@b.cd," }, { "ids", "References: ", "<a@b>" },
+		{ "names only", "Delivered-To: ", "a b@c," },
+	};
+	enum { SIZE = 250000 };
+	static char text[SIZE + 100];
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(table); i++) {
+		struct pn_arena *arena = pn_arena_new((size_t)30 * SIZE);
+		struct pn_error err = { "" };
+		struct pn_message m;
+		size_t n = strlen(table[i].field);
+
+		memcpy(text, table[i].field, n + 1);
+		for (; n < SIZE; n += strlen(table[i].unit))
+			memcpy(text + n, table[i].unit, strlen(table[i].unit) + 1);
+		memcpy(text + n, "\n\n", 3);
+		if (parse(text, arena, &m, &err) != PN_OK)
+			fail_msg("%s: %s", table[i].name, err.text);
+		pn_arena_free(arena);
+	}
+}
+
 int
 main(void)
 {
@@ -210,6 +250,7 @@ main(void)
 		cmocka_unit_test(what_odoo_gives_up_on_is_named),
 		cmocka_unit_test(automatic_mail),
 		cmocka_unit_test(long_lists_end),
+		cmocka_unit_test(memory_is_in_proportion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

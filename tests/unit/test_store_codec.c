@@ -12,9 +12,9 @@ encode_all(struct pn_buf *bufs)
 		PN_CONTACT_FOLLOWERS, true, 9, PN_STR("crm.team"), 3 };
 	const struct pn_retired retired = { .successor = PN_STR("new@example.com"), .since = 1700000000 };
 	const struct pn_domain_note note = { PN_STR("bounce@example.com"), PN_STR("catchall@example.com") };
-	const struct pn_thread_record thread = { 100, PN_STR("main"),
+	const struct pn_thread_record thread = { 100, { 300, 400 }, PN_STR("main"),
 		{ pn_str_c(id_text), PN_STR("crm.lead"), 7, PN_THREAD_INBOUND, 12, 200 } };
-	const struct pn_lease_record lease = { 1, 2, 3, PN_STR("main"), pn_str_c(id_text), PN_STR("a@b.c") };
+	const struct pn_lease_record lease = { 1, { 2, 3 }, PN_STR("main"), pn_str_c(id_text), PN_STR("a@b.c") };
 	const struct pn_window_record window = { 5, 6, PN_STR("main"),
 		{ PN_STR("crm.lead"), PN_STR(""), PN_STR("a@b.c") }, { "", 0 } };
 	const struct pn_mail mails[] = { { 10, 11 }, { -12, UINT64_MAX } };
@@ -104,6 +104,8 @@ fields_survive(void **state)
 	assert_int_equal(alias.parent_id, 3);
 	assert_true(pn_thread_decode(pn_buf_str(&bufs[3]), &thread));
 	assert_int_equal(thread.filed, 100);
+	assert_int_equal(thread.lease.taken, 300);
+	assert_int_equal(thread.lease.expires, 400);
 	assert_int_equal(thread.thread.origin, PN_THREAD_INBOUND);
 	assert_int_equal(thread.thread.seen, 200);
 	assert_str(thread.thread.message_id, id_text);
@@ -151,7 +153,7 @@ enums_out_of_range_do_not_decode(void **state)
 	bufs[0].p[25] = 0;
 	bufs[0].p[26] = 2;				/* incoming_local */
 	assert_false(decodes(0, pn_buf_str(&bufs[0])));
-	bufs[3].p[9] = PN_THREAD_SYNCED + 1;		/* origin */
+	bufs[3].p[25] = PN_THREAD_SYNCED + 1;		/* origin */
 	assert_false(decodes(3, pn_buf_str(&bufs[3])));
 	for (size_t i = 0; i < KINDS; i++)
 		pn_buf_done(&bufs[i]);

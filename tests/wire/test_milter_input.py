@@ -33,6 +33,7 @@ class Watched(Gate):
 
 
 def _gate(ctx, **options):
+	options.setdefault("top", "header_limit = 1M")
 	return Watched(ctx, gateway=UNCOUNTED, **options)
 
 

@@ -34,7 +34,7 @@ MAILS = [
 	("stamped, beside others", mail(more=b"X-Postern-Stamp: mx.lab.test/acme\r\n"), ["sales@company.test", "joe@else.test"], {},
 	    "discard", "stamp"),
 	("over the limit", mail(more=b"X: " + b"x" * 1100000 + b"\r\n"), "sales@company.test", {}, "hand_over", "limit"),
-	("postmaster", mail(to="postmaster@company.test"), "postmaster@company.test", {}, "role", None),
+	("postmaster", mail(to="postmaster@company.test"), "postmaster@company.test", {}, "accept", "role_address"),
 	("Bcc", mail(to="joe@else.test"), "sales@company.test", {}, "accept", "alias"),
 ]
 

@@ -13,7 +13,7 @@ ACTIONS = miltwire.ADDHDRS | miltwire.ADDRCPT | miltwire.DELRCPT | miltwire.CHGH
     | miltwire.ADDRCPT_PAR | miltwire.SETSYMLIST
 STEPS = miltwire.NOHELO | miltwire.NOUNKNOWN | miltwire.NODATA | miltwire.NR_CONN | miltwire.NR_HDR | miltwire.NR_EOH \
     | miltwire.NR_BODY | miltwire.HDR_LEADSPC
-MACROS = {"connect": ["{daemon_name}"], "helo": [], "mail": ["{auth_authen}", "{mail_mailer}"], "rcpt": [], "data": [],
+MACROS = {"connect": ["{daemon_name}"], "helo": [], "mail": ["{auth_authen}", "{mail_mailer}"], "rcpt": ["{rcpt_addr}"], "data": [],
     "eoh": [], "eom": ["i"]}
 
 # --- negotiation

@@ -288,6 +288,18 @@ def test_reload_under_load(ctx):
 	assert load.worst < 2, load.worst
 
 
+def test_a_reload_tells_what_counts_from_the_next_start(ctx):
+	"""Each key once, and only those that this daemon uses."""
+	with Daemon(ctx) as d:
+		for count in (1, 2):
+			d.write("socket_mode = 0640\nlog = syslog\nstate_map_size = 64M\nmax_sessions = 5\nheader_limit = 1M\n")
+			d.signal(signal.SIGHUP)
+			d.wait_stderr("reloaded ", count=count)
+		told = [line.split("warning: ")[1] for line in d.stderr().splitlines() if "next start" in line]
+		assert told == [key + " has changed: it counts from the next start"
+		    for key in ("socket_mode", "log", "state_map_size")], told
+
+
 def test_a_bad_configuration_is_not_taken(ctx):
 	with Daemon(ctx, more=ALIAS % "info") as d:
 		d.write(text='gateway "main" {\n  taget = keep\n}\n')
