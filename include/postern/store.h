@@ -15,7 +15,8 @@
  * one callback: its thread asks the store to change nothing in the directory
  * while the view is open.  Everything in `state` has an expiry and a bound;
  * pn_store_sweep() enforces both in small steps, and what is added to a full
- * table replaces the oldest.
+ * table replaces the oldest.  A lease lies in the thread that its mail taught;
+ * when that thread has to make room earlier, the lease stays.
  *
  * Every fallible call: PN_OK; PN_NOT_FOUND where it says so; PN_TEMPFAIL when
  * the store cannot say now (unreadable, map full, disk full, a change while
@@ -61,7 +62,7 @@ PN_CHECK enum pn_status pn_store_sweep(struct pn_store *store, int64_t now, size
 struct pn_store_usage {
 	uint64_t generation;
 	uint64_t aliases, retired;
-	uint64_t threads, leases, windows, bounces;
+	uint64_t threads, leases, windows, bounces;	/* leases: until the sweeper finds them expired */
 	uint64_t directory_bytes, state_bytes;	/* pages in use */
 	uint64_t directory_map, state_map;	/* bytes of map */
 };
@@ -204,7 +205,7 @@ struct pn_window_key {
 struct pn_admission {
 	struct pn_str gateway;
 	struct pn_str message_id;	/* "" = none: no twin rule, each mail counts */
-	struct pn_str sender;		/* for the log of the lease */
+	struct pn_str sender;		/* noted with a lease that lies in no thread */
 	uint64_t lease_ms;		/* 0: no twin rule (mixed transaction) */
 	const struct pn_window_key *windows;
 	size_t window_count;

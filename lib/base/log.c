@@ -109,6 +109,26 @@ utf8_length(struct pn_str s)
 	return n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0 ? 0 : n;
 }
 
+/* How many bytes at the head of s can stand as they are. */
+static size_t
+plain_length(struct pn_str s, const char *special)
+{
+	size_t at = 0;
+
+	while (at < s.n) {
+		char c = s.p[at];
+		size_t n = 1;
+
+		if (!pn_is_alnum(c)) {
+			n = utf8_length(pn_str_from(s, at));
+			if (n == 0 || (n == 1 && (c < ' ' || c == 0x7f || strchr(special, c) != NULL)))
+				break;
+		}
+		at += n;
+	}
+	return at;
+}
+
 /* `special` are the characters that would end or confuse the value. */
 static void
 add_escaped(struct pn_buf *line, struct pn_str value, const char *special)
@@ -117,15 +137,14 @@ add_escaped(struct pn_buf *line, struct pn_str value, const char *special)
 
 	value = pn_str_head(value, VALUE_MAX);
 	while (value.n > 0) {
-		size_t n = utf8_length(value);
+		size_t n = plain_length(value, special);
 
-		if (n == 1 && (value.p[0] < ' ' || value.p[0] == 0x7f || strchr(special, value.p[0]) != NULL))
-			n = 0;
-		if (n == 0)
-			pn_buf_addf(line, "\\x%02x", (unsigned)(unsigned char)value.p[0]);
-		else
-			pn_buf_add(line, pn_str_head(value, n));
-		value = pn_str_from(value, n == 0 ? 1 : n);
+		pn_buf_add(line, pn_str_head(value, n));
+		value = pn_str_from(value, n);
+		if (value.n == 0)
+			break;
+		pn_buf_addf(line, "\\x%02x", (unsigned)(unsigned char)value.p[0]);
+		value = pn_str_from(value, 1);
 	}
 	if (cut)
 		pn_buf_add_c(line, "...");

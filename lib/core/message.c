@@ -214,12 +214,7 @@ combine(const struct recipients *all, size_t cc_from, size_t cc_to, struct pn_ar
 	list = chosen(list, first);
 	if (st == PN_OK)
 		st = settle(all, list, work, arena, &m->recipients);
-	if (st != PN_OK)
-		return st;
-	if (!all->plain && to < list.n)
-		return settle(all, slice(list, 0, to), work, arena, &m->to);
-	m->to = all->plain ? slice(m->recipients, 0, to) : m->recipients;
-	return PN_OK;
+	return st == PN_OK ? settle(all, slice(list, 0, to), work, arena, &m->to) : st;
 }
 
 static enum pn_status

@@ -144,6 +144,16 @@ def test_sendmail_is_never_refused(ctx):
 		assert "milter-reject" not in g.pf.log() and "can't reject" not in g.pf.log()
 
 
+def test_sendmail_with_a_flood_of_our_headers(ctx):
+	"""It cannot be told no: the first twenty go, the others stay as they are."""
+	with Gateway(ctx) as g:
+		local(g, ["sales"], mail("sales", extra="".join("X-Postern-Stamp: forged %d\n" % i for i in range(25))))
+		m = g.odoo.wait_one()
+		assert m.recipients == ["sales@" + TARGET]
+		assert m.headers("X-Postern-Stamp") == ["mx.lab.test/acme"] + ["forged %d" % i for i in range(20, 25)]
+		assert "verdict=accept rule=alias" in g.line("qid=")
+
+
 def test_sendmail_while_the_milter_is_down(ctx):
 	"""It waits in maildrop and is redirected when the milter is back."""
 	with Gateway(ctx) as g:

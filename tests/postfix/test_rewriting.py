@@ -1,5 +1,7 @@
 """What is changed in a mail, and what is not: envelope and headers as they arrive behind Postfix."""
 
+import time
+
 from gateway import *
 from lab import *
 
@@ -33,6 +35,60 @@ def test_one_recipient_becomes_one(ctx, rcpts, arrives):
 		assert [m.recipients for m in g.odoo.messages] == [arrives], g.odoo.messages
 		foreign = [a for a in rcpts if "elsewhere" in a]
 		assert [m.recipients for m in g.world.messages] == ([foreign] if foreign else [])
+
+
+def to_spelling(g, spelling, source=None):
+	"""A mail for RCPT TO:<spelling>; the answers to RCPT and to the end of the mail (None where it was not reached)."""
+	with Client(g.pf.address(), source=source) as c:
+		c.mail("ann@sender.test")
+		rcpt = c.cmd("RCPT TO:<%s>" % spelling)
+		return rcpt, c.data(mail("sales"))[1] if rcpt.code == 250 else None
+
+
+SPELLINGS = ("sales%acme.example", "acme.example!sales", "Foo <sales@acme.example>", "sales@acme .example",
+    "sales@(x)acme.example", "sales@acme.example (x)", '"sales@acme.example"', '"sales"@acme.example', "Sales%ACME.example")
+
+
+@cases(*((a, a, None) for a in SPELLINGS), ("no domain", "sales", NEIGHBOUR))
+def test_a_spelling_that_postfix_rewrites(ctx, spelling, source):
+	"""It routes what it makes of an address, and deletes what the client wrote: one copy, at the target."""
+	with Gateway(ctx, main={"myorigin": DOMAIN}) as g:
+		rcpt, end = to_spelling(g, spelling, source)
+		assert rcpt.code == 250 and end.code == 250, (rcpt, end)
+		g.idle()
+		assert [[a.lower() for a in m.recipients] for m in g.odoo.messages] == [["sales@" + TARGET]], g.odoo.messages
+		assert not g.world.transactions and "rule=alias " in g.line("qid=")
+
+
+def test_spellings_of_one_address_are_one_recipient(ctx):
+	with Gateway(ctx) as g, Client(g.pf.address()) as c:
+		c.mail("ann@sender.test")
+		for spelling in ("sales%acme.example", "sales@acme.example", "acme.example!sales", "SALES@acme .example"):
+			assert c.cmd("RCPT TO:<%s>" % spelling).code == 250
+		assert c.data(mail("sales"))[1].code == 250
+		g.idle()
+		assert [m.recipients for m in g.odoo.messages] == [["sales@" + TARGET]] and not g.world.transactions
+
+
+def test_a_spelling_of_an_unknown_address(ctx):
+	with Gateway(ctx, domain="unknown = reject", main={"myorigin": DOMAIN}) as g:
+		for spelling in ("nobody%acme.example", "acme.example!nobody", "Foo <nobody@acme.example>", '"nobody@acme.example"'):
+			rcpt, _ = to_spelling(g, spelling)
+			assert (rcpt.code, rcpt.enhanced) == (550, "5.1.1"), (spelling, rcpt)
+
+
+@cases(("per cent", "sales%acme.example"), ("blank", "sales@acme .example"), ("quoted", '"sales@acme.example"'))
+def test_a_spelling_in_a_mixed_domain(ctx, spelling):
+	with Gateway(ctx, MIXED) as g:
+		rcpt, end = to_spelling(g, spelling)
+		assert rcpt.code == 250 and end.code == 250, (rcpt, end)
+		g.idle()
+		assert [m.recipients for m in g.odoo.messages] == [["sales@" + TARGET]] and not g.people.transactions
+		# A person's stays the person's.
+		rcpt, end = to_spelling(g, spelling.replace("sales", "joe"))
+		assert rcpt.code == 250 and end.code == 250, (rcpt, end)
+		g.idle()
+		assert [m.recipients for m in g.people.messages] == [["joe@acme.example"]] and len(g.odoo.messages) == 1
 
 
 def test_redirect_to_one_address_merges(ctx):
@@ -143,6 +199,29 @@ def test_forged_headers_of_ours_are_removed(ctx):
 		assert g.send("joe", mail("joe", extra=FORGED)).code == 250
 		m = g.people.wait_one()
 		assert b"-postern-" not in m.message.lower() and m.header("X-Kept") == "x-postern", m.header_text
+
+
+def own_headers(n):
+	names = ("X-Postern-Stamp", "X-Postern-Route", "x-postern-relay")
+	return "".join("%s: forged %d\n" % (names[i % 3], i) for i in range(n))
+
+
+@cases(("ours", "sales"), ("not ours", "bob@elsewhere.test"))
+def test_more_headers_of_ours_than_are_removed(ctx, to):
+	"""Each deletion costs Postfix's cleanup a walk through the headers: more than twenty, and the mail is refused."""
+	with Gateway(ctx) as g:
+		r = g.send(to, mail(to, extra=own_headers(20)), source=NEIGHBOUR)
+		assert r.code == 250, r
+		m = g.arrived(r, g.odoo if to == "sales" else g.world)
+		assert b"forged" not in m.message and len(m.headers("X-Postern-Stamp")) == (to == "sales")
+		r = g.send(to, mail(to, extra=own_headers(21)), source=NEIGHBOUR)
+		assert answer(r) == (550, "5.6.0"), r
+		assert "verdict=refuse rule=limit" in g.line("qid=", count=2) and 'reason="' in g.line("verdict=refuse")
+		began = time.monotonic()
+		r = g.send(to, mail(to, extra=own_headers(16000)), source=NEIGHBOUR)
+		assert answer(r) == (550, "5.6.0"), r
+		assert time.monotonic() - began < 1
+		assert g.send("help").code == 250
 
 
 @cases(
@@ -339,6 +418,23 @@ def test_keep_with_lmtp(ctx):
 		assert g.send("catchall", mail("catchall")).code == 550
 		g.idle()
 		assert not g.odoo.transactions
+
+
+def test_keep_and_a_retired_address(ctx):
+	"""The transport would not know the old name: the successor takes its place."""
+	old = 'alias "deals@acme.example" { model = crm.lead  id = 7  gateway = "acme" }'
+	g = Gateway(ctx, target="keep", more=old, start=False)
+	with g, Sink(g.pf.socket_path("odoo.sock"), protocol="lmtp", group="postfix") as lmtp:
+		g.pf.main["relay_transport"] = "lmtp:unix:postern/odoo.sock"
+		g.start()
+		g.reload(more=old.replace("deals@", "offers@"))
+		for to, arrives in (("deals", ["offers"]), (["deals", "offers", "sales"], ["offers", "sales"])):
+			assert g.send(to, mail(to)).code == 250
+			g.idle()
+			m = lmtp.messages[-1]
+			assert sorted(m.recipients) == [addr(a) for a in arrives], m
+			assert "rule=alias " in m.header("X-Postern-Route") and not m.headers("Delivered-To")
+		assert len(lmtp.messages) == 2 and not g.world.transactions
 
 
 def test_keep_with_a_pipe(ctx):

@@ -88,6 +88,15 @@ def test_one_mail(ctx, rcpts, to, extra, expected, rule, arrives):
 			assert "<5%off@acme.example>" in r.final.text, r
 
 
+def test_a_model_that_takes_no_mail_beside_a_good_alias(ctx):
+	"""Alone it is told to wait; beside one that routes, Odoo is handed all of it."""
+	with Gateway(ctx, more=MORE) as g:
+		m = g.accepted(["broken", "sales"], mail(["broken", "sales"]))
+		assert sorted(m.recipients) == ["broken@" + TARGET, "sales@" + TARGET]
+		assert m.header("X-Postern-Route").startswith("gateway=acme rule=route_check action=hand_over")
+		assert answer(g.send("broken")) == (451, "4.3.5")
+
+
 def test_catchall_refusal_says_where_to_write(ctx):
 	with Gateway(ctx, domain='human = "office@elsewhere.test"') as g:
 		assert "write to <office@elsewhere.test>" in g.send("catchall").final.text

@@ -184,6 +184,77 @@ test_complete(void **state)
 	pn_arena_free(arena);
 }
 
+/* -- two versions of the configuration ------------------------------------------------ */
+
+static void
+test_another_configuration_proves_nothing(void **state)
+{
+	struct pn_arena *arena = pn_arena_new(1 << 20);
+	struct pn_config theirs = { .fingerprint = 8 }, ours = { .fingerprint = 9 };
+	struct pn_facts facts;
+	struct pn_rcpt rcpt;
+
+	(void)state;
+	gateway.complete = true;
+	assert_int_equal(pn_directory_synced(store, S("main"), PN_TABLE_THREADS, NOW, NULL), PN_OK);
+	for (unsigned i = 0; i < 3; i++) {
+		bool same = i == 2;
+
+		/* first nobody has told, then another program, then we */
+		if (i > 0)
+			assert_int_equal(pn_directory_set_fingerprint(store, i == 1 ? theirs.fingerprint
+			    : ours.fingerprint, NULL), PN_OK);
+		assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &ours, store }, arena, NOW, NULL), PN_OK);
+		assert_int_equal(facts.other_configuration, !same);
+		assert_int_equal(pn_facts_complete(&facts, &gateway, PN_TABLE_ALIASES), same);
+		assert_int_equal(pn_facts_complete(&facts, &gateway, PN_TABLE_THREADS), same);
+		assert_int_equal(pn_recipient_classify(&directory, &facts.recipient, S("nobody@custom.test"), arena,
+		    &rcpt, NULL), PN_OK);
+		assert_int_equal(rcpt.answer, same ? PN_RCPT_REJECT : PN_RCPT_OURS);
+		/* what is there is there */
+		assert_int_equal(pn_recipient_classify(&directory, &facts.recipient, S("sales@custom.test"), arena,
+		    &rcpt, NULL), PN_OK);
+		assert_int_equal(rcpt.kind, PN_RCPT_ALIAS);
+		pn_facts_close(&facts);
+	}
+	assert_int_equal(pn_directory_set_fingerprint(store, configuration.fingerprint, NULL), PN_OK);
+	gateway.complete = false;
+	pn_arena_free(arena);
+}
+
+static void
+test_what_makes_another_configuration(void **state)
+{
+	struct pn_gateway gateways[] = { gateway, { .name = S("second") } };
+	struct pn_domain changed = domain;
+	struct pn_directory d = directory;
+	uint64_t before = pn_directory_fingerprint(&directory), seen[5];
+
+	(void)state;
+	d.domains = &changed;
+	assert_int_equal(pn_directory_fingerprint(&d), before);
+	changed.name = S("other.test");
+	seen[0] = pn_directory_fingerprint(&d);
+	changed = domain;
+	changed.bounce = S("returns@custom.test");
+	seen[1] = pn_directory_fingerprint(&d);
+	changed = domain;
+	changed.catchall = S("all@custom.test");
+	seen[2] = pn_directory_fingerprint(&d);
+	changed = domain;
+	changed.gateway = &gateways[1];
+	seen[3] = pn_directory_fingerprint(&d);
+	changed = domain;
+	d.gateways = gateways;
+	d.gateway_count = 2;
+	seen[4] = pn_directory_fingerprint(&d);
+	for (size_t i = 0; i < PN_COUNT(seen); i++) {
+		assert_true(seen[i] != before && seen[i] != 0);
+		for (size_t j = 0; j < i; j++)
+			assert_true(seen[i] != seen[j]);
+	}
+}
+
 int
 main(void)
 {
@@ -191,6 +262,8 @@ main(void)
 		cmocka_unit_test(test_addresses_from_the_store),
 		cmocka_unit_test(test_left_part_through_the_store),
 		cmocka_unit_test(test_complete),
+		cmocka_unit_test(test_another_configuration_proves_nothing),
+		cmocka_unit_test(test_what_makes_another_configuration),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

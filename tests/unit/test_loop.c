@@ -124,6 +124,85 @@ unknown_addresses_are_counted_each(void **state)
 	pn_arena_free(arena);
 }
 
+static const struct {
+	const char *name;
+	bool automatic;
+	const char *answered;	/* "": none */
+	struct pn_route route;
+	const char *window;
+} unknown_records[] = {
+	{ "automatic: one window for all", true, "<1@x> <2@x>", UNKNOWN_RECORD("crm.lead", "<2@x>"), "crm.lead:?" },
+	{ "automatic, another thread", true, "<3@x>", UNKNOWN_RECORD("crm.lead", "<3@x>"), "crm.lead:?" },
+	{ "automatic, another model", true, "<3@x>", UNKNOWN_RECORD("project.task", "<3@x>"), "project.task:?" },
+	{ "automatic, a known record", true, "<3@x>", RECORD("crm.lead", 7), "crm.lead:7" },
+	{ "a person: what began the conversation", false, "<1@x> <2@x>", UNKNOWN_RECORD("crm.lead", "<2@x>"),
+	    "crm.lead:<1@x>" },
+	{ "a person, one reference", false, "<2@x>", UNKNOWN_RECORD("crm.lead", "<2@x>"), "crm.lead:<2@x>" },
+};
+
+static struct pn_strs
+words(const char *text, struct pn_arena *arena)
+{
+	struct pn_strs_builder out = { .arena = arena };
+	struct pn_str rest = pn_str_c(text), word;
+
+	while (rest.n > 0 && pn_str_split(&rest, ' ', &word))
+		pn_strs_add(&out, word);
+	return out.list;
+}
+
+static void
+records_nobody_knows_yet(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(unknown_records); i++) {
+		struct pn_arena *arena = pn_arena_new(1 << 16);
+		struct pn_route route = unknown_records[i].route;
+		struct pn_message message = { .email_from = S("j@x"), .sender = S("j@x"),
+		    .automatic = unknown_records[i].automatic,
+		    .answered_ids = words(unknown_records[i].answered, arena) };
+		struct pn_decision d = { .outcome = PN_ROUTED, .routes = &route, .route_count = 1 };
+		struct pn_str got = told(pn_loop_windows(&gateway, &listed, &message, &d, arena), arena);
+
+		if (!pn_str_eq(got, pn_str_c(unknown_records[i].window)))
+			fail_msg("%s: \"" PN_STR_FMT "\"", unknown_records[i].name, PN_STR_ARG(got));
+		pn_arena_free(arena);
+	}
+}
+
+static void
+only_automatic_mail_is_counted_at_the_catchall(void **state)
+{
+	static const struct {
+		const char *name;
+		enum pn_outcome outcome;
+		unsigned doubts;
+		bool automatic;
+		size_t windows;
+	} table[] = {
+		{ "a person, perhaps a reply", PN_BOUNCED, PN_DOUBT_THREAD, false, 0 },
+		{ "automatic, perhaps a reply", PN_BOUNCED, PN_DOUBT_THREAD, true, 1 },
+		{ "automatic, perhaps an alias", PN_BOUNCED, PN_DOUBT_ALIAS, true, 1 },
+		{ "automatic, perhaps an alias, no route", PN_NO_ROUTE, PN_DOUBT_ALIAS, true, 1 },
+		{ "automatic, refused for sure", PN_BOUNCED, 0, true, 0 },
+		{ "automatic, it depends on who writes", PN_BOUNCED, PN_DOUBT_PARTNER, true, 0 },
+	};
+	struct pn_str to[] = { S("Catchall@acme.test"), S("x@people.test") };
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(table); i++) {
+		struct pn_arena *arena = pn_arena_new(1 << 16);
+		struct pn_message message = { .email_from = S("j@x"), .sender = S("j@x"), .recipients = { to, 2 },
+		    .automatic = table[i].automatic };
+		struct pn_decision d = { .outcome = table[i].outcome, .doubts = table[i].doubts };
+		struct pn_loop_windows got = pn_loop_windows(&gateway, &listed, &message, &d, arena);
+
+		if (got.n != table[i].windows || (got.n > 0 && !pn_str_eq(got.v[0].thread, S("catchall@acme.test"))))
+			fail_msg("%s: %zu windows", table[i].name, got.n);
+		pn_arena_free(arena);
+	}
+}
+
 static void
 thresholds(void **state)
 {
@@ -175,6 +254,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_counted),
 		cmocka_unit_test(unknown_addresses_are_counted_each),
+		cmocka_unit_test(records_nobody_knows_yet),
+		cmocka_unit_test(only_automatic_mail_is_counted_at_the_catchall),
 		cmocka_unit_test(thresholds),
 		cmocka_unit_test(firing_keeps_what_was_decided),
 	};

@@ -34,6 +34,8 @@ static const struct pn_alias aliases[] = {
 	    .force_thread_id = 9 },
 	{ .id = 8, .local = S("unlisted"), .full = S("unlisted@acme.test"), .model = S("x.unlisted"),
 	    .force_thread_id = 9 },
+	{ .id = 9, .local = S("none"), .full = S("none@acme.test"), .model = S("project.task"),
+	    .contact = PN_CONTACT_FOLLOWERS },
 };
 
 struct facts {
@@ -89,6 +91,9 @@ newest(struct pn_odoo *odoo, struct pn_strs ids, struct pn_arena *arena, struct 
 			out->record_known = false;
 		else
 			out->res_id = pn_str_eq(ids.v[i], S("<gone@odoo>")) ? 9 : 7;
+		if (pn_str_eq(ids.v[i], S("<private@odoo>")))
+			*out = (struct pn_stored){ .model = PN_STR_EMPTY, .record_known = true, .thread = ids.v[i] };
+		out->others_unknown = pn_str_eq(ids.v[0], S("<maybe@x>"));
 		return PN_YES;
 	}
 	return ids.n > 0 && pn_str_eq(ids.v[0], S("<maybe@x>")) ? PN_UNKNOWN : PN_NO;
@@ -175,6 +180,16 @@ static const struct {
 	    PN_RULE_CATCHALL_DIRECT, 0, 0 },
 	{ "perhaps a reply, to an alias", REF("sales@acme.test", "<maybe@x>"), ALL, PN_RULE_ALIAS,
 	    PN_DOUBT_THREAD, 1 },
+	{ "reply, but another id may be newer", REF("catchall@acme.test", "<maybe@x> <7@odoo>"), ALL, PN_RULE_REPLY,
+	    PN_DOUBT_THREAD, 1 },
+	{ "a private discussion is no record", REF("catchall@acme.test", "<private@odoo>"), ALL,
+	    PN_RULE_CATCHALL_DIRECT, 0, 0 },
+	{ "a private discussion, another id may be newer", REF("catchall@acme.test", "<maybe@x> <private@odoo>"), ALL,
+	    PN_RULE_CATCHALL_DIRECT, PN_DOUBT_THREAD, 0 },
+	{ "followers of nothing, of another model", REF("none@acme.test", "<7@odoo>"), COMPLETE, PN_RULE_ALIAS_INVALID, 0,
+	    0 },
+	{ "the same, another id may be newer", REF("none@acme.test", "<maybe@x> <7@odoo>"), COMPLETE,
+	    PN_RULE_ALIAS_INVALID, PN_DOUBT_THREAD, 0 },
 	{ "forward", REF("tasks@acme.test", "<7@odoo>"), ALL, PN_RULE_ALIAS, 0, 1 },
 	{ "the record is not known yet", REF("catchall@acme.test", "<new@odoo>"), ALL, PN_RULE_REPLY, 0, 1 },
 	{ "it may be forwarded all the same", REF("tasks@acme.test", "<new@odoo>"), ALL, PN_RULE_ALIAS, 0,

@@ -612,6 +612,56 @@ damage_by_a_power_cut(void **state)
 	}
 }
 
+/* -- another version ------------------------------------------------------------------ */
+
+/* The schema record is made to tell of version 1. */
+static void
+make_older(struct tool *tool)
+{
+	static const char schema[] = { 'p', 'n', 's', 2 };
+	char path[128], *map, *at;
+	struct stat st;
+	size_t n = 0;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/state/data.mdb", tool->path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(fstat(fd, &st), 0);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(map != MAP_FAILED);
+	while ((at = memmem(map, (size_t)st.st_size, schema, sizeof(schema))) != NULL) {
+		at[3] = 1;
+		n++;
+	}
+	assert_true(n > 0);
+	(void)munmap(map, (size_t)st.st_size);
+	(void)close(fd);
+}
+
+static void
+a_file_of_another_version_is_refused(void **state)
+{
+	struct tool *tool = tool_new();
+
+	(void)state;
+	tool_open(tool);
+	learn(tool, 1);
+	tool_close(tool);
+	make_older(tool);
+	for (int read_only = 0; read_only < 2; read_only++) {
+		tool->options.read_only = read_only;
+		assert_int_equal(pn_store_open(&tool->options, &tool->store, &tool->err), PN_TEMPFAIL);
+		assert_non_null(strstr(tool->err.text, "state/data.mdb is of another version"));
+		assert_non_null(strstr(tool->err.text, "move the file away"));
+	}
+	tool->options.read_only = false;
+	tool_unlink(tool, "state/data.mdb");
+	tool_open(tool);
+	learn(tool, 2);
+	assert_false(is_known(tool, 1));
+	tool_free(tool);
+}
+
 /* -- another process with a larger map ---------------------------------------------------- */
 
 /* What a thread of the old process does meanwhile. */
@@ -706,6 +756,7 @@ main(void)
 		cmocka_unit_test(a_file_size_limit),
 		cmocka_unit_test(a_full_disk),
 		cmocka_unit_test(damage_by_a_power_cut),
+		cmocka_unit_test(a_file_of_another_version_is_refused),
 		cmocka_unit_test(a_map_grown_elsewhere_is_followed),
 	};
 

@@ -271,6 +271,84 @@ twins_wait_for_the_lease(void **state)
 	assert_int_equal(tool_usage(tool).leases, 3);
 }
 
+static void
+sweep_at(struct tool *tool, int64_t now)
+{
+	size_t removed;
+
+	tool_must(tool, pn_store_sweep(tool->store, now, 1000, &removed, &tool->err));
+}
+
+/* One mail that comes again and again; wherever an earlier one left its lease, it holds. */
+static void
+leases_lie_in_threads(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *learned;	/* id of the thread; NULL: none */
+		int64_t at;
+		bool swept;		/* before it */
+		enum pn_admitted wanted;
+		uint64_t threads, leases;
+	} steps[] = {
+		{ "first", "<1>", 0, false, PN_ADMITTED, 1, 1 },
+		{ "its twin", "<1>", 1, false, PN_ADMITTED_TWIN, 1, 1 },
+		{ "a twin that teaches nothing", NULL, 59999, false, PN_ADMITTED_TWIN, 1, 1 },
+		{ "still held after a sweep", "<1>", 59999, true, PN_ADMITTED_TWIN, 1, 1 },
+		{ "over, and taken anew", "<1>", 60000, false, PN_ADMITTED, 1, 1 },
+		{ "held anew", "<1>", 119999, true, PN_ADMITTED_TWIN, 1, 1 },
+		{ "taken anew after a sweep", "<1>", 121000, true, PN_ADMITTED, 1, 1 },
+		{ "by a mail that teaches nothing", NULL, 182000, true, PN_ADMITTED, 1, 1 },
+		{ "that holds too", "<1>", 190000, false, PN_ADMITTED_TWIN, 1, 1 },
+		{ "by one that teaches another thread", "<2>", 243000, true, PN_ADMITTED, 2, 1 },
+		{ "that holds as well", "<1>", 243001, true, PN_ADMITTED_TWIN, 2, 1 },
+		{ "both places in turn", "<1>", 303000, false, PN_ADMITTED, 2, 2 },
+		{ "the older one expires", "<1>", 310000, true, PN_ADMITTED_TWIN, 2, 1 },
+		{ "the clock was set back by hours", "<1>", -7200000, false, PN_ADMITTED, 2, 1 },
+	};
+	struct tool *tool = *state;
+
+	for (size_t i = 0; i < PN_COUNT(steps); i++) {
+		struct pn_thread thread = { .message_id = pn_str_c(steps[i].learned), .model = PN_STR("m") };
+		struct pn_admission a = admission("<1>", NOW_MS + steps[i].at);
+		struct pn_store_usage usage;
+
+		a.window_count = 0;
+		a.learn = steps[i].learned != NULL ? &thread : NULL;
+		if (steps[i].swept)
+			sweep_at(tool, a.now_ms / 1000);
+		if (admit(tool, &a, NULL) != steps[i].wanted)
+			fail_msg("%s", steps[i].name);
+		usage = tool_usage(tool);
+		if (usage.threads != steps[i].threads || usage.leases != steps[i].leases)
+			fail_msg("%s: %u threads, %u leases", steps[i].name, (unsigned)usage.threads,
+			    (unsigned)usage.leases);
+	}
+}
+
+/* What is learned of a message meanwhile keeps its lease, and the other way round. */
+static void
+leases_and_learning(void **state)
+{
+	struct tool *tool = *state;
+	struct pn_thread thread = { .message_id = PN_STR("<1@x>"), .model = PN_STR("m") };
+	struct pn_admission a = admission("<1@x>", NOW_MS);
+
+	a.learn = &thread;
+	assert_int_equal(admit(tool, &a, NULL), PN_ADMITTED);
+	learn(tool, "main", "<1@x>", "m", 7, PN_THREAD_OUTBOUND, NOW + 1);
+	assert_int_equal(admit(tool, &a, NULL), PN_ADMITTED_TWIN);
+	assert_int_equal(newest(tool, "main", "<1@x>").res_id, 7);
+
+	learn(tool, "main", "<2@x>", "m", 8, PN_THREAD_OUTBOUND, NOW);
+	a.message_id = thread.message_id = PN_STR("<2@x>");
+	assert_int_equal(admit(tool, &a, NULL), PN_ADMITTED);
+	assert_int_equal(admit(tool, &a, NULL), PN_ADMITTED_TWIN);
+	assert_int_equal(newest(tool, "main", "<1@x> <2@x>").res_id, 8);
+	assert_int_equal(tool_usage(tool).threads, 2);
+	assert_int_equal(tool_usage(tool).leases, 2);
+}
+
 /* TWIN and LOOP change nothing: no lease, no count, no thread. */
 static void
 a_refusal_leaves_no_trace(void **state)
@@ -513,6 +591,71 @@ refreshed_records_stay(void **state)
 	assert_int_equal(tool_usage(tool).threads, 0);
 }
 
+/* Threads that were filed as held till their lease ended expire as all others. */
+static void
+threads_outlive_their_lease(void **state)
+{
+	struct tool *tool = *state;
+	struct pn_thread thread = { .message_id = PN_STR("<1>"), .model = PN_STR("m") };
+	struct pn_admission a = admission("<1>", NOW_MS);
+
+	reopen_with(tool, &(struct pn_store_options){ .thread_lifetime = 1000 });
+	a.learn = &thread;
+	a.window_count = 0;
+	(void)admit(tool, &a, NULL);
+	assert_int_equal(sweep(tool, NOW + 59, 100), 0);
+	assert_int_equal(tool_usage(tool).leases, 1);
+	assert_int_equal(sweep(tool, NOW + 60, 100), 1);
+	assert_int_equal(tool_usage(tool).leases, 0);
+	assert_int_equal(sweep(tool, NOW + 999, 100), 0);
+	assert_str(newest(tool, "main", "<1>").message_id, "<1>");
+	assert_int_equal(sweep(tool, NOW + 1000, 100), 1);
+	assert_int_equal(tool_usage(tool).threads, 0);
+	a.now_ms += 2000000;
+	(void)admit(tool, &a, NULL);
+	assert_int_equal(sweep(tool, NOW + 4000, 100), 2);	/* after a pause, both at once */
+	assert_int_equal(tool_usage(tool).threads, 0);
+	assert_int_equal(tool_usage(tool).leases, 0);
+}
+
+/* More threads within a lease than there is room for: the oldest go, their leases hold. */
+static void
+leases_outlive_their_thread(void **state)
+{
+	enum { LIMIT = 10, N = 40 };
+	struct tool *tool = *state;
+	char id[32];
+
+	reopen_with(tool, &(struct pn_store_options){ .thread_limit = LIMIT });
+	for (int asked = 0; asked < 2; asked++) {
+		for (int i = 0; i < N; i++) {
+			struct pn_thread thread = { .model = PN_STR("m") };
+			struct pn_admission a = admission("", NOW_MS + i);
+
+			(void)snprintf(id, sizeof(id), "<%d>", i);
+			a.message_id = thread.message_id = pn_str_c(id);
+			a.learn = &thread;
+			a.window_count = 0;
+			if (admit(tool, &a, NULL) != (asked ? PN_ADMITTED_TWIN : PN_ADMITTED))
+				fail_msg("mail %d, asked for the %dth time", i, asked + 1);
+		}
+		assert_int_equal(tool_usage(tool).threads, LIMIT);
+		assert_int_equal(tool_usage(tool).leases, N);
+	}
+	assert_str(newest(tool, "main", "<29>").message_id, "");
+	assert_str(newest(tool, "main", "<30>").message_id, "<30>");
+	while (sweep(tool, NOW + 61, 7) == 7)
+		continue;
+	assert_int_equal(tool_usage(tool).threads, LIMIT);
+	assert_int_equal(tool_usage(tool).leases, 0);
+	reopen_with(tool, &(struct pn_store_options){ .thread_limit = 3 });
+	while (sweep(tool, NOW + 61, 3) == 3)
+		continue;
+	assert_int_equal(tool_usage(tool).threads, 3);
+	assert_str(newest(tool, "main", "<36>").message_id, "");
+	assert_str(newest(tool, "main", "<37>").message_id, "<37>");
+}
+
 /* A window cleared and made anew is filed anew: the old entry must not take it along. */
 static void
 old_index_entries_harm_nobody(void **state)
@@ -721,6 +864,8 @@ main(void)
 		WITH_STORE(the_same_mail_counts_once),
 		WITH_STORE(mails_without_id_all_count),
 		WITH_STORE(twins_wait_for_the_lease),
+		WITH_STORE(leases_lie_in_threads),
+		WITH_STORE(leases_and_learning),
 		WITH_STORE(a_refusal_leaves_no_trace),
 		WITH_STORE(thresholds),
 		WITH_STORE(windows_are_per_key),
@@ -729,6 +874,8 @@ main(void)
 		WITH_STORE(windows_are_listed_and_cleared),
 		WITH_STORE(expired_records_go),
 		WITH_STORE(refreshed_records_stay),
+		WITH_STORE(threads_outlive_their_lease),
+		WITH_STORE(leases_outlive_their_thread),
 		WITH_STORE(old_index_entries_harm_nobody),
 		WITH_STORE(sweeping_goes_in_steps),
 		WITH_STORE(the_oldest_give_way),

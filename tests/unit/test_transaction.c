@@ -30,7 +30,8 @@ static const struct pn_gateway gateways[GATEWAYS] = {
 	    .domains = &domains[ONE], .domain_count = 1 },
 };
 
-/* An envelope recipient in few words: "a sales@acme.test NOTIFY=SUCCESS". */
+/* An envelope recipient in few words: "a sales@acme.test NOTIFY=SUCCESS"; AS=
+ * what the mail server takes it for. */
 static struct pn_envelope_rcpt
 rcpt(const char *text)
 {
@@ -48,6 +49,8 @@ rcpt(const char *text)
 	case 'r': out.who.gateway = &gateways[ACME]; out.who.kind = PN_RCPT_ROLE; break;
 	case 'h': out.who.gateway = &gateways[ACME]; out.who.kind = PN_RCPT_ROLE;
 		out.who.human = S("boss@people.test"); break;
+	case 'K': out.who.gateway = &gateways[KEEP]; out.who.kind = PN_RCPT_RETIRED;
+		out.who.successor = S("new@keep.test"); break;
 	case 'o': out.who.gateway = &gateways[ACME]; out.who.kind = PN_RCPT_RETIRED;
 		out.who.successor = S("new@acme.test"); break;
 	default: fail_msg("no such kind of recipient: %s", text);
@@ -55,6 +58,8 @@ rcpt(const char *text)
 	while (rest.n > 0 && pn_str_split(&rest, ' ', &word)) {
 		if (pn_str_starts(word, S("NOTIFY=")))
 			out.notify = pn_str_from(word, 7);
+		else if (pn_str_starts(word, S("AS=")))
+			out.address = pn_str_from(word, 3);
 		else
 			out.orcpt = pn_str_from(word, 6);
 	}
@@ -137,6 +142,13 @@ static const struct move moves[] = {
 	    "+SALES@acme.odoo.test" O("SALES@Acme.test") "; -<SALES@Acme.test>; " OURS },
 	{ "the same twice", "a <sales@acme.test>; a <sales@acme.test>", "a", PN_ACTION_ACCEPT,
 	    "+sales@acme.odoo.test" O("sales@acme.test") "; -<sales@acme.test>; " OURS },
+	{ "what the client wrote is deleted, what it is taken for redirected",
+	    "a sales%acme.test AS=sales@acme.test", "a", PN_ACTION_ACCEPT,
+	    "+sales@acme.odoo.test" O("sales%acme.test") "; -sales%acme.test; " OURS },
+	{ "two spellings", "a acme.test!sales AS=sales@acme.test; a <sales@acme.test>", "a", PN_ACTION_ACCEPT,
+	    "+sales@acme.odoo.test" O("acme.test!sales") "; -acme.test!sales; -<sales@acme.test>; " OURS },
+	{ "a spelling that is kept", "k sales%keep.test AS=sales@keep.test", "a", PN_ACTION_ACCEPT,
+	    "^X-Postern-Route" },
 	{ "the same in another case", "a <sales@acme.test>; a <Sales@acme.test>", "a", PN_ACTION_ACCEPT,
 	    "+sales@acme.odoo.test" O("sales@acme.test") "; -<sales@acme.test>; -<Sales@acme.test>; " OURS },
 	{ "all to one address", "1 <a@one.test>; 1 <b@one.test>", "a", PN_ACTION_ACCEPT,
@@ -150,6 +162,10 @@ static const struct move moves[] = {
 	{ "configured bounce target", "b <x@beta.test>", "b", PN_ACTION_ACCEPT,
 	    "+returns@beta.odoo.test" O("x@beta.test") "; -<x@beta.test>; " OURS },
 	{ "keep", "k <sales@keep.test>; k <x@keep.test>", "a", PN_ACTION_ACCEPT, "^X-Postern-Route" },
+	{ "keep, retired", "K <old@keep.test>; k <x@keep.test>", "a", PN_ACTION_ACCEPT,
+	    "+new@keep.test" O("old@keep.test") "; -<old@keep.test>; ^X-Postern-Route" },
+	{ "keep, retired beside its successor", "K <old@keep.test>; k <NEW@keep.test>", "a", PN_ACTION_ACCEPT,
+	    "-<old@keep.test>; ^X-Postern-Route" },
 	{ "keep a bounce", "k <bounce@keep.test>", "b", PN_ACTION_ACCEPT, "^X-Postern-Route" },
 	{ "retired", "o <old@acme.test>", "a", PN_ACTION_ACCEPT,
 	    "+new@acme.odoo.test" O("old@acme.test") "; -<old@acme.test>; " OURS },
@@ -425,6 +441,26 @@ what_is_mixed(void **state)
 /* -- headers ------------------------------------------------------------------------------ */
 
 static void
+own_headers_have_three_names(void **state)
+{
+	static const struct { struct pn_str name; bool own; } table[] = {
+		{ S("X-Postern-Relay"), true }, { S("X-Postern-Route"), true }, { S("X-Postern-Stamp"), true },
+		{ S("x-postern-STAMP"), true }, { S("X-Postern-Other"), false }, { S("X-Postern-"), false },
+		{ S("X-Postern-Stamps"), false }, { S("X-Postern-Stamp "), false }, { S(""), false },
+	};
+	struct pn_closing closing = pn_closing_flood();
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(table); i++)
+		if (pn_is_own_header(table[i].name) != table[i].own)
+			fail_msg("\"" PN_STR_FMT "\"", PN_STR_ARG(table[i].name));
+	assert_int_equal(closing.action, PN_ACTION_REFUSE);
+	assert_string_equal(closing.reply.code, "550");
+	assert_string_equal(closing.reply.xcode, "5.6.0");
+	assert_int_equal(closing.edit_count, 0);
+}
+
+static void
 own_headers_go_highest_index_first(void **state)
 {
 	struct pn_arena *arena = pn_arena_new(1 << 16);
@@ -478,6 +514,16 @@ route_header_names_rule_and_routes(void **state)
 	assert_true(pn_str_eq(route->text, S("gateway=acme rule=alias action=accept\n\troute=crm.lead:new "
 	    "alias=sales@acme.test\n\troute=project.task:42\n\troute=mail.x:?")));
 	assert_true(pn_str_eq(inserted(&closing, S("X-Postern-Stamp"))->text, S("mx.test/acme")));
+	/* beside others: they would learn of its records */
+	for (size_t i = 0; i < 3; i++) {
+		struct pn_envelope_rcpt two[] = { list[0], rcpt(i == 0 ? "p <joe@acme.test>" : i == 1
+		    ? "b <x@beta.test>" : "r <postmaster@acme.test>") };
+		struct pn_transaction mixed = { .rcpts = two, .rcpt_count = 2, .smtp = true, .hostname = S("mx.test") };
+
+		closing = pn_transaction_close(&mixed, &v, 1, arena);
+		assert_true(pn_str_eq(inserted(&closing, S("X-Postern-Route"))->text,
+		    S("gateway=acme rule=alias action=accept")));
+	}
 	/* however many routes: the header has an end, and no line of it is empty */
 	for (size_t i = 0; i < PN_COUNT(routes); i++)
 		routes[i] = (struct pn_route){ .model = S("crm.lead"), .alias = &alias };
@@ -528,6 +574,8 @@ delivered_to_names_whom_no_header_names(void **state)
 		{ "no header at all", "a <sales@acme.test>", "", "sales@acme.test" },
 		{ "two, one is named", "a <a@acme.test>; a <b@acme.test>", "a@acme.test", "b@acme.test" },
 		{ "the same twice", "a <b@acme.test>; a <B@acme.test>", "", "b@acme.test" },
+		{ "a spelling", "a sales%acme.test AS=sales@acme.test", "sales@acme.test", "" },
+		{ "a spelling, Bcc", "a sales%acme.test AS=Sales@acme.test", "", "sales@acme.test" },
 		{ "retired", "o <old@acme.test>", "old@acme.test", "new@acme.test" },
 		{ "retired, successor is named", "o <old@acme.test>", "new@acme.test", "" },
 		{ "mixed with people", PEOPLE, "", "" },
@@ -561,6 +609,7 @@ main(void)
 		cmocka_unit_test(a_refusal_ends_it),
 		cmocka_unit_test(refusals_hit_only_whom_they_concern),
 		cmocka_unit_test(what_is_mixed),
+		cmocka_unit_test(own_headers_have_three_names),
 		cmocka_unit_test(own_headers_go_highest_index_first),
 		cmocka_unit_test(route_header_names_rule_and_routes),
 		cmocka_unit_test(stamps_count_for_the_same_host_and_gateway),

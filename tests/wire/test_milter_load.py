@@ -48,6 +48,28 @@ def test_a_held_lock_stalls_nobody_else(ctx):
 			c.close()
 
 
+@timeout(120)
+def test_mails_that_wait_for_the_lock_hold_no_reader(ctx):
+	"""There are 1,024 places for readers; 1,060 ends of a message that wait must not fill them."""
+	many_files()
+	with Gate(ctx, top="max_sessions = 5000", gateway=UNCOUNTED) as g:
+		sessions = [g.client(timeout=100) for _ in range(1060)]
+		for c in sessions:
+			c.begin()
+			c.content()
+		with g.client(timeout=60) as other, Lock(ctx, g, hold_ms=3000 if g.sanitized else 2000):
+			for c in sessions:
+				c.packet("E")
+			time.sleep(1)
+			for _ in range(20):
+				assert other.begin().code == 250, g.lines("rcpt=")
+				other.abort()
+		answers = [text_of(c.verdict()) for c in sessions]
+		assert answers == ["continue"] * 1060, set(answers)
+		for c in sessions:
+			c.close()
+
+
 class _Waiting:
 	"""Sessions that send a whole mail in one go, as fast as a client can; its end has to wait for the lock."""
 

@@ -179,3 +179,75 @@ def test_threshold_zero(ctx):
 	"""Stops every mail that creates a record."""
 	with Gate(ctx, gateway="mail.gateway.loop.threshold = 0") as g, g.client() as c:
 		assert _answers(c, 2) == [PERSON] * 2
+
+
+# --- mail whose target is not known yet
+
+AUTO = b"Auto-Submitted: auto-replied\r\n"
+
+
+def _answer(c, refs, more=b"", to="catchall@company.test", id=None):
+	"""What a mail that refers to these ids is told; True: taken."""
+	if refs:
+		more += b"References: " + " ".join(refs).encode() + b"\r\n"
+	r = c.deliver(mail(id=id, to=to, more=more), to)
+	return True if taken(r) else text_of(r.final)
+
+
+def test_automatic_answers_to_what_is_not_known(ctx):
+	"""A robot names another message each time; a person may answer many records by way of the catchall."""
+	with Gate(ctx) as g, g.client() as c:
+		assert [_answer(c, ["<p%d@odoo>" % i]) for i in range(30)] == [True] * 30
+		assert [_answer(c, ["<u%d@odoo>" % i], AUTO) for i in range(22)] == [True] * 20 + [AUTOMATIC] * 2
+		assert _answer(c, ["<p@odoo>"]) is True, "the person's are not counted with the robot's"
+		assert len(g.lines("verdict=hand_over rule=catchall_direct")) == 51
+
+
+@cases(("automatic", AUTO, AUTOMATIC), ("a person", b"", PERSON))
+def test_a_chain_of_answers(ctx, more, expected):
+	"""Each refers to the one before (a person's client: to the first as well), the record is known to Odoo alone."""
+	with Gate(ctx) as g, g.client() as c:
+		first = last = fresh_id()
+		answers = [_answer(c, [], more, "sales@company.test", first)]
+		for i in range(22):
+			id = fresh_id()
+			answers.append(_answer(c, [last] if more else [first, last], more, id=id))
+			if answers[-1] is True:		# what is refused is not answered
+				last = id
+		assert answers == [True] * 21 + [expected] * 2, answers
+		assert len(g.lines("rule=loop_update")) == 2
+		# Another conversation of a person has a window of its own.
+		other = fresh_id()
+		assert _answer(c, [], b"", "help@company.test", other) is True
+		assert _answer(c, [other]) is True
+
+
+BIG = b"X-Big: " + b"x" * 70000 + b"\r\n"
+
+
+@cases(("over the limit", mail(id="", more=BIG)), ("cannot be read", mail(id="", to="sales@")))
+def test_unread_mail_counts_for_its_envelope_sender(ctx, message):
+	options = dict(top="header_limit = 64K", gateway='mail.gateway.allowed = {"monitoring@x.test"}')
+	with Gate(ctx, domain='human = "joe@people.test"', **options) as g, g.client() as c:
+		def answers(n, sender, to="sales@company.test"):
+			results = [c.deliver(message, to, sender=sender) for _ in range(n)]
+			return [taken(r) or text_of(r.eom) for r in results]
+		assert answers(22, "ann@x.test") == [True] * 20 + [PERSON] * 2
+		assert answers(1, "ANN@X.test") == [PERSON]
+		assert answers(1, "bob@x.test") == [True]
+		assert answers(30, "Monitoring@x.test") == [True] * 30, "an allowed sender"
+		assert answers(30, "ann@x.test", "postmaster@company.test") == [True] * 30, "postmaster"
+		assert len(g.lines("verdict=defer rule=loop_new")) == 3, g.lines()[-1]
+
+
+def test_postmaster_beside_an_alias_hides_no_loop(ctx):
+	"""Whoever comes later is told to come in a transaction of its own; what is left is counted as ever."""
+	with Gate(ctx, domain='human = "joe@people.test"') as g, g.client() as c:
+		both = ["sales@company.test", "postmaster@company.test"]
+		results = [c.deliver(recipients=both) for _ in range(21)]
+		assert [text_of(r.rcpts[1])[:9] for r in results] == ["452 4.5.3"] * 21
+		assert [taken(r) or text_of(r.eom) for r in results] == [True] * 20 + [PERSON]
+		r = c.deliver(recipients=both[::-1])
+		assert text_of(r.rcpts[1])[:9] == "452 4.5.3" and r.eom.added == ["joe@people.test"], r
+		r = c.deliver(recipients="abuse@company.test")
+		assert r.rcpts[0].code == 250 and r.eom.added == ["joe@people.test"], r

@@ -132,6 +132,68 @@ def test_no_mail_is_refused_by_half_a_reload(ctx):
 		assert answers.count("taken") > len(answers) / 2, answers
 
 
+# --- two programs that have read different versions of the files
+
+def _map_says(policy, *addresses):
+	with SocketmapClient(policy.sockets[0]) as c:
+		return [c.lookup("recipient", a)[0] for a in addresses]
+
+
+def test_another_program_has_another_configuration(ctx):
+	"""A gateway has got another name: its aliases seem to be gone for the one that has not read that.  What is
+	missing proves nothing until both have the same."""
+	with Gate(ctx, domain="unknown = reject") as g, Gate(ctx, name="other", domain="unknown = reject", start=False) as other:
+		assert [text_of(g.deliver(recipients=a).final)[:9] for a in ("sales@company.test", "no@company.test")] \
+		    == ["continue", "550 5.1.1"]
+		new = (CONF % other.texts).replace("acme", "renamed")
+		other.rewrite(text=new)
+		other.start()
+		for to in ("sales@company.test", "no@company.test"):
+			r = g.deliver(mail(to=to), to)
+			assert taken(r) and "verdict=hand_over rule=unknown_address" in g.lines()[-1], (r, g.lines()[-1])
+		assert taken(other.deliver()) and "verdict=accept" in other.lines()[-1]
+		# The other way round: this one starts again with the old.
+		g.restart()
+		assert taken(g.deliver()) and "verdict=accept" in g.lines()[-1]
+		for to in ("sales@company.test", "no@company.test"):
+			r = other.deliver(mail(to=to), to)
+			assert taken(r) and "verdict=hand_over rule=unknown_address" in other.lines()[-1], (r, other.lines()[-1])
+		g.rewrite(text=(CONF % g.texts).replace("acme", "renamed"))
+		_reload(g)
+		for gate in (g, other):
+			assert taken(gate.deliver()) and "verdict=accept" in gate.lines()[-1]
+			assert gate.deliver(recipients="no@company.test").final.code == 550
+
+
+def test_the_map_and_another_configuration(ctx):
+	with Gate(ctx, domain="unknown = pass") as g, PolicyProcess(ctx.program("postern-policy"), g.conf,
+	    [g.path + ".map"]) as policy:
+		asked = ("sales@company.test", "joe@company.test", "catchall@company.test", "joe@else.test")
+		assert _map_says(policy, *asked) == ["OK", "NOTFOUND", "OK", "NOTFOUND"]
+		g.rewrite(text=(CONF % g.texts).replace("acme", "renamed"))
+		_reload(g)
+		assert _map_says(policy, *asked) == ["TEMP", "TEMP", "OK", "NOTFOUND"]
+		policy.signal(signal.SIGUSR1)
+		wait_until(lambda: _map_says(policy, *asked) == ["OK", "NOTFOUND", "OK", "NOTFOUND"], 10, "not the same again")
+		# Only the other aliases: nobody has to read anything.
+		g.rewrite(text=(CONF % g.texts).replace("acme", "renamed").replace("help@", "joe@"))
+		done = run(ctx.program("postern"), "-c", g.conf, "aliases", "apply")
+		assert done.returncode == 0, done
+		wait_until(lambda: _map_says(policy, *asked)[1] == "OK", 5, "the new alias is not known")
+		assert _map_says(policy, "sales@company.test", "help@company.test") == ["OK", "NOTFOUND"]
+
+
+def test_a_change_of_aliases_is_no_other_configuration(ctx):
+	with Gate(ctx, domain="unknown = reject") as g:
+		with open(g.conf, encoding="utf-8") as f:
+			text = f.read()
+		g.rewrite(text=text.replace("help@", "new@"))
+		done = run(ctx.program("postern"), "-c", g.conf, "aliases", "apply")
+		assert done.returncode == 0, done
+		got = [g.deliver(recipients=a + "@company.test").final.code for a in ("new", "sales", "no")]
+		assert got == [250, 250, 550], got
+
+
 # --- signals
 
 def _sessions_at_work(g):

@@ -196,3 +196,17 @@ def test_outbound_is_no_twin(ctx):
 			r = c.deliver(message, "joe%d@far.test" % i, sender="bounce@company.test", mail_macros={"{auth_authen}": "odoo"})
 			assert r.eom.kind == "continue" and not r.eom.added, r
 		assert len(g.lines("verdict=outbound")) == 3
+
+
+@cases(("logged in", "mx.lab.test", {"mail_macros": {"{auth_authen}": "odoo"}}), ("its service", "ORIGINATING", {}))
+def test_outbound_to_aliases_of_ours_is_no_twin(ctx, daemon, options):
+	"""Nor when it stays in the house: Odoo would not come back after a 4xx."""
+	with Gate(ctx) as g, g.client(opened=False) as c:
+		c.open_session(daemon_name=daemon)
+		message = mail(sender="joe@company.test", to="sales@company.test, help@company.test")
+		for to in ("sales", "help", "sales"):
+			r = c.deliver(message, to + "@company.test", sender="bounce@company.test", **options)
+			assert taken(r) and r.eom.added == [to + "@odoo.test"], r
+	with Gate(ctx, name="inbound") as g, g.client() as c:
+		assert taken(c.deliver(message)), "it took no lease"
+		assert text_of(c.deliver(message, "help@company.test").eom) == TWIN

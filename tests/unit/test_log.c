@@ -1,0 +1,81 @@
+/* Values in the log: what comes from mail cannot end or forge one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "postern/log.h"
+
+static void
+values_are_escaped(void **state)
+{
+	static const struct { const char *name, *value, *key, *text, *address; } cases[] = {
+		{ "plain", "crm.lead-7_+", "k=crm.lead-7_+", "k=\"crm.lead-7_+\"", "k=<crm.lead-7_+>" },
+		{ "empty", "", "k=", "k=\"\"", "k=<>" },
+		{ "brackets", "<a@b>", "k=\\x3ca@b\\x3e", "k=\"<a@b>\"", "k=<a@b>" },
+		{ "one bracket", "<", "k=\\x3c", "k=\"<\"", "k=<\\x3c>" },
+		{ "blank and sign", "a b=c", "k=a\\x20b\\x3dc", "k=\"a b=c\"", "k=<a\\x20b\\x3dc>" },
+		{ "quote, backslash", "\"\\", "k=\\x22\\x5c", "k=\"\\x22\\x5c\"", "k=<\\x22\\x5c>" },
+		{ "controls", "a\r\nb\x7f", "k=a\\x0d\\x0ab\\x7f", "k=\"a\\x0d\\x0ab\\x7f\"",
+		    "k=<a\\x0d\\x0ab\\x7f>" },
+		{ "letters of other scripts", "Jos\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80!",
+		    "k=Jos\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80!", "k=\"Jos\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80!\"",
+		    "k=<Jos\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80!>" },
+		{ "broken ones", "\xff\xc3z\xe2\x82", "k=\\xff\\xc3z\\xe2\\x82", "k=\"\\xff\\xc3z\\xe2\\x82\"",
+		    "k=<\\xff\\xc3z\\xe2\\x82>" },
+		{ "C1 control", "\xc2\x85x", "k=\\xc2\\x85x", "k=\"\\xc2\\x85x\"", "k=<\\xc2\\x85x>" },
+	};
+	struct pn_buf line;
+
+	(void)state;
+	pn_buf_init(&line, 4096);
+	for (size_t i = 0; i < PN_COUNT(cases); i++) {
+		struct pn_str value = pn_str_c(cases[i].value);
+
+		pn_buf_reset(&line);
+		pn_log_key(&line, "k", value);
+		if (!pn_str_eq(pn_buf_str(&line), pn_str_c(cases[i].key)))
+			fail_msg("%s, key: " PN_STR_FMT, cases[i].name, PN_STR_ARG(pn_buf_str(&line)));
+		pn_buf_reset(&line);
+		pn_log_key_text(&line, "k", value);
+		if (!pn_str_eq(pn_buf_str(&line), pn_str_c(cases[i].text)))
+			fail_msg("%s, text: " PN_STR_FMT, cases[i].name, PN_STR_ARG(pn_buf_str(&line)));
+		pn_buf_reset(&line);
+		pn_log_key_address(&line, "k", value);
+		if (!pn_str_eq(pn_buf_str(&line), pn_str_c(cases[i].address)))
+			fail_msg("%s, address: " PN_STR_FMT, cases[i].name, PN_STR_ARG(pn_buf_str(&line)));
+	}
+	pn_buf_done(&line);
+}
+
+/* NUL is no end, and long values are cut to 256 bytes. */
+static void
+any_bytes_of_any_length(void **state)
+{
+	char value[1000];
+	struct pn_buf line;
+
+	(void)state;
+	memset(value, 'x', sizeof(value));
+	value[1] = '\0';
+	pn_buf_init(&line, 4096);
+	pn_log_key(&line, "a", pn_str_n(value, 3));
+	pn_log_key(&line, "b", pn_str_n(value + 2, 256));
+	pn_log_key(&line, "c", pn_str_n(value + 2, 257));
+	assert_true(pn_str_starts(pn_buf_str(&line), PN_STR("a=x\\x00x b=xxx")));
+	assert_int_equal(line.n, 8 + 3 + 256 + 3 + 256 + 3);
+	assert_memory_equal(line.p + line.n - 4, "x...", 4);
+	pn_buf_done(&line);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(values_are_escaped),
+		cmocka_unit_test(any_bytes_of_any_length),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
