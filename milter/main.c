@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "callbacks.h"
+#include "counters.h"
 #include "housekeeping.h"
 #include "poke.h"
 #include "postern/log.h"
@@ -149,7 +150,7 @@ main(int argc, char **argv)
 		code = EX_OSERR;
 	pn_notify("STOPPING=1");
 	wait_for_callbacks();
-	if (pn_store_sync(state_store(), &err) != PN_OK)
+	if (counters_flush(state_store(), &err) != PN_OK || pn_store_sync(state_store(), &err) != PN_OK)
 		pn_log(PN_LOG_ERROR, "%s", err.text);
 	pn_log(PN_LOG_INFO, "stopped");
 	pn_socket_done(&bound);

@@ -213,28 +213,23 @@ service_classify(struct service *service, struct pn_str address, struct pn_rcpt 
 	static const struct pn_recipient_facts nothing = {
 		NULL, no_alias_source, no_retired, never_complete,
 	};
-	const struct pn_directory *directory = &service->config->directory;
-	struct pn_facts facts;
-	enum pn_status st;
+	struct pn_gate gate = { service->config, service->store };
+	enum pn_status st = PN_TEMPFAIL;
 
 	pn_arena_reset(service->arena);
-	if (!service->ready)
-		return pn_recipient_classify(directory, &nothing, address, service->arena, out, err);
-	st = pn_facts_open(&facts, &(struct pn_gate){ service->config, service->store }, service->arena,
-	    pn_clock_now(), err);
-	if (st != PN_OK) {
-		service_complain(service, err->text);
-		return pn_recipient_classify(directory, &nothing, address, service->arena, out, err);
+	if (service->ready)
+		st = pn_gate_recipient(&gate, address, pn_clock_now(), service->arena, out, err);
+	if (st == PN_TEMPFAIL) {
+		if (service->ready)
+			service_complain(service, err->text);
+		/* what needs no table has its answer all the same */
+		st = pn_recipient_classify(&service->config->directory, &nothing, address, service->arena, out, err);
+		if (st == PN_TEMPFAIL)
+			return st;
 	}
-	st = pn_recipient_classify(directory, &facts.recipient, address, service->arena, out, err);
-	/* what is missing in rows of another configuration proves nothing */
-	if (st == PN_OK && facts.other_configuration && out->domain != NULL && out->answer != PN_RCPT_OURS)
-		st = pn_fail(err, PN_TEMPFAIL, "another program has read another version of the configuration: "
-		    "reload postern-milter and postern-policy");
-	pn_facts_close(&facts);
 	if (st == PN_OK && pn_arena_exhausted(service->arena))
 		st = pn_fail(err, PN_LIMIT, "the answer needs too much memory");
-	if (st == PN_TEMPFAIL || st == PN_LIMIT)
+	if (st == PN_LIMIT)
 		service_complain(service, err->text);
 	return st;
 }

@@ -24,6 +24,10 @@ pn_gate_recipient(const struct pn_gate *gate, struct pn_str address, int64_t now
 	if (st != PN_OK)
 		return st;
 	st = pn_recipient_classify(&gate->config->directory, &facts.recipient, address, arena, out, err);
+	/* an alias that is missing in rows of another configuration must not pass as a person's address */
+	if (st == PN_OK && facts.other_configuration && out->domain != NULL && out->answer == PN_RCPT_PASS)
+		st = pn_fail(err, PN_TEMPFAIL, "another program has read another version of the configuration: "
+		    "reload postern-milter and postern-policy");
 	pn_facts_close(&facts);
 	return st;
 }

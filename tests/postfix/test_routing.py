@@ -1,5 +1,6 @@
 """What becomes of a mail: each kind of the inbound gateway through a real Postfix, as the sender and Odoo see it."""
 
+import json
 import threading
 
 from gateway import *
@@ -97,6 +98,18 @@ def test_a_model_that_takes_no_mail_beside_a_good_alias(ctx):
 		assert answer(g.send("broken")) == (451, "4.3.5")
 
 
+def test_misconfigured_aliases_are_counted(ctx):
+	"""Odoo would mark them; who reads the counters learns it from there."""
+	with Gateway(ctx, more=MORE) as g:
+		for to in (["board"], ["board", "sales"], ["sales"]):
+			g.send(to, mail(to))
+		def counted():
+			done = run(ctx.program("postern"), "-c", g.conf, "stats", "--json", check=0)
+			return json.loads(done.stdout)["counters"]
+		wait_until(lambda: counted().get("mails") == 3, 5, counted)
+		assert counted().get("alias_misconfigured") == 2, counted()
+
+
 def test_catchall_refusal_says_where_to_write(ctx):
 	with Gateway(ctx, domain='human = "office@elsewhere.test"') as g:
 		assert "write to <office@elsewhere.test>" in g.send("catchall").final.text
@@ -122,6 +135,18 @@ def test_bcc_is_not_shown_to_others(ctx):
 		assert g.send(["help", "joe"], mail(["sales", "joe"])).code == 250
 		for sink in (g.odoo, g.people):
 			assert not sink.wait_one().headers("Delivered-To")
+
+
+@cases(("people", "joe", MIXED, ""), ("another gateway", "shop@beta.example", OWN, BETA))
+def test_routes_are_not_shown_to_others(ctx, other, domains, more):
+	"""They would learn of records that are none of their business; Odoo can do without."""
+	with Gateway(ctx, domains, more=more) as g:
+		assert g.send(["sales", other], mail(["sales", other])).code == 250
+		g.idle()
+		for m in g.odoo.messages + g.people.messages:
+			assert "gateway=acme rule=alias action=accept" in m.headers("X-Postern-Route"), m.header_text
+			assert b"crm.lead" not in m.message
+		assert "route=crm.lead:new" in g.accepted("sales").header("X-Postern-Route")
 
 
 def test_bcc_is_not_shown_to_another_gateway(ctx):
@@ -217,6 +242,18 @@ def test_reply_to_what_left_just_before(ctx, way, services):
 		g.restart_milter(kill=True)
 		m = g.accepted("catchall", reply_to(ID), sender="customer@customer.test")
 		assert "rule=reply" in m.header("X-Postern-Route")
+
+
+def test_reply_to_a_private_message_and_to_another(ctx):
+	"""The one that is known belongs to no record; the other may, and only Odoo knows."""
+	private = NOTIFICATION.replace("42-crm.lead", "private").replace("X-Odoo-Objects: crm.lead-42\n", "")
+	with Gateway(ctx, submission=True) as g:
+		assert g.submit(["customer@customer.test"], private).code == 250
+		g.line("learned=")
+		known = ID.replace("42-crm.lead", "private")
+		assert answer(g.send("catchall", mail("catchall", extra="References: " + known))) == (550, "5.7.1")
+		m = g.accepted("catchall", mail("catchall", extra="References: %s <who-knows@odoo>" % known))
+		assert "rule=catchall_direct action=hand_over" in m.header("X-Postern-Route")
 
 
 def test_a_stranger_teaches_nothing(ctx):

@@ -299,6 +299,45 @@ accepted_mail_teaches_its_model(void **state)
 }
 
 static void
+an_unknown_id_beside_a_known_one_is_a_doubt(void **state)
+{
+	static const struct { const char *name, *to, *references, *learned, *synced, *rule; } table[] = {
+		{ "private", "catchall@done.test", "<p@done>", "550 5.7.1", "550 5.7.1", "catchall_direct" },
+		{ "private, before another", "catchall@done.test", "<p@done> <who@knows>", "accept", "550 5.7.1",
+		    "catchall_direct" },
+		{ "private, behind another", "catchall@done.test", "<who@knows> <p@done>", "accept", "550 5.7.1",
+		    "catchall_direct" },
+		{ "two that are known", "catchall@done.test", "<p@done> <p2@done>", "550 5.7.1", "550 5.7.1",
+		    "catchall_direct" },
+		{ "misconfigured, forwarded", "group@done.test", "<t@done>", "451 4.3.5", "451 4.3.5", "alias_invalid" },
+		{ "misconfigured, perhaps a reply", "group@done.test", "<t@done> <who@knows>", "accept", "451 4.3.5",
+		    "alias_invalid" },
+		{ "a reply all the same", "catchall@done.test", "<t@done> <who@knows>", "accept", "accept", "reply" },
+	};
+	const struct pn_thread threads[] = {
+		{ .message_id = S("<p@done>"), .model = S(""), .origin = PN_THREAD_OUTBOUND },
+		{ .message_id = S("<p2@done>"), .model = S(""), .origin = PN_THREAD_OUTBOUND },
+		{ .message_id = S("<t@done>"), .model = S("project.task"), .res_id = 7, .origin = PN_THREAD_OUTBOUND },
+	};
+	struct gate_world *w = *state;
+	char mail[512];
+
+	tool_must(w->tool, pn_thread_learn(w->tool->store, S("done"), threads, PN_COUNT(threads), NOW_MS / 1000,
+	    &w->tool->err));
+	/* learned first, then read from Odoo in full */
+	for (unsigned synced = 0; synced < 2; synced++) {
+		for (size_t i = 0; i < PN_COUNT(table); i++) {
+			(void)snprintf(mail, sizeof(mail), FROM "To: %s\r\nReferences: %s\r\n" BODY, table[i].to,
+			    table[i].references);
+			gate_deliver(w, table[i].to, mail);
+			expect(w, table[i].name, synced ? table[i].synced : table[i].learned, table[i].rule);
+		}
+		tool_must(w->tool, pn_directory_synced(w->tool->store, S("done"), PN_TABLE_THREADS, NOW_MS / 1000,
+		    &w->tool->err));
+	}
+}
+
+static void
 what_odoo_has_is_dropped(void **state)
 {
 	struct gate_world *w = *state;
@@ -746,6 +785,7 @@ main(void)
 		TEST(outbound_mail_teaches_threads),
 		TEST(unauthenticated_with_a_past_is_not_outbound),
 		TEST(accepted_mail_teaches_its_model),
+		TEST(an_unknown_id_beside_a_known_one_is_a_doubt),
 		TEST(what_odoo_has_is_dropped),
 		TEST(twins_wait_for_the_lease),
 		TEST(looking_takes_no_lease),
