@@ -199,8 +199,9 @@ admit_txn(MDB_txn *txn, void *ctx)
 	start(admit);
 	rc = check_lease(admit, txn);
 	/* whoever wants to see how full they are sees all of them */
-	for (size_t i = 0; i < a->window_count && rc == 0 && (admit->result == PN_ADMITTED || a->fill != NULL); i++)
-		rc = check_window(admit, txn, i);
+	for (size_t i = 0; i < a->window_count && rc == 0; i++)
+		if (admit->result == PN_ADMITTED || a->fill != NULL)
+			rc = check_window(admit, txn, i);
 	if (rc == 0 && pn_buf_failed(&admit->buf))
 		rc = MDB_BAD_VALSIZE;
 	if (rc != 0 || admit->result != PN_ADMITTED || a->look_only)

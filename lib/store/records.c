@@ -193,7 +193,8 @@ struct limits {
 };
 
 static int
-settle(struct pn_store *store, MDB_txn *txn, const struct entry *entry, const struct limits *limits, bool *gone)
+settle(struct pn_store *store, MDB_txn *txn, const struct entry *entry, const struct limits *limits,
+    bool *gone)
 {
 	MDB_dbi table = table_of(store, entry->kind);
 	struct pn_str value;
@@ -328,7 +329,8 @@ sweep_kind(struct sweep *sweep, MDB_txn *txn, enum pn_kind kind)
 
 		limits.surplus = kind != PN_KIND_HELD
 		    && pn_row_count(txn, table_of(store, kind)) > limit_of(store, kind);
-		rc = limits.surplus ? oldest_surplus(store, txn, kind, &entry) : oldest(store, txn, kind, &entry);
+		rc = limits.surplus ? oldest_surplus(store, txn, kind, &entry)
+		    : oldest(store, txn, kind, &entry);
 		if (rc == MDB_NOTFOUND || (rc == 0 && !limits.surplus && entry.filed > limits.cutoff))
 			return 0;
 		if (rc == 0)
