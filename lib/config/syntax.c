@@ -99,18 +99,18 @@ static bool
 skip_long_comment(struct reader *r)
 {
 	struct pn_str rest = pn_str_from(r->text, r->at);
-	size_t n = pn_str_find_str(pn_str_from(rest, 2), PN_STR("*/"));
+	struct pn_place begin = here(r);
 
-	if (n == PN_STR_NONE) {
-		pn_report_error(r->report, here(r), PN_STR_EMPTY,
-		    "the comment that begins here has no end; add */");
-		r->at = r->text.n;
-		return false;
-	}
-	for (size_t i = 0; i < n + 4; i++)
+	for (size_t i = 2; i + 1 < rest.n; i++) {
+		if (rest.p[i] == '*' && rest.p[i + 1] == '/') {
+			r->at += i + 2;
+			return true;
+		}
 		r->line += rest.p[i] == '\n';
-	r->at += n + 4;
-	return true;
+	}
+	pn_report_error(r->report, begin, PN_STR_EMPTY, "the comment that begins here has no end; add */");
+	r->at = r->text.n;
+	return false;
 }
 
 static bool

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-	MAX_READERS = 1024,	/* more than any program has threads at work */
+	MAX_READERS = 4096,	/* callbacks that look at once, for microseconds each, over all processes */
 	REMAP_SECONDS = 5,	/* how long others may take to end their transactions */
 };
 

@@ -206,6 +206,24 @@ windows_are_exact(void **state)
 	assert_int_equal(tool_usage(tool).leases, 0);
 }
 
+/* Mails counted while the clock was a month ahead do not count when it is right
+ * again; two machines' worth of difference does. */
+static void
+a_clock_set_back_is_no_loop(void **state)
+{
+	struct tool *tool = *state;
+	struct pn_admission ahead = admission("", NOW_MS + 30LL * 86400 * 1000);
+	struct pn_admission now = admission("", NOW_MS);
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(admit(tool, &ahead, NULL), PN_ADMITTED);
+	assert_int_equal(admit(tool, &ahead, NULL), PN_ADMITTED_LOOP);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(admit(tool, &now, NULL), PN_ADMITTED);
+	now.now_ms -= 5000;
+	assert_int_equal(admit(tool, &now, NULL), PN_ADMITTED_LOOP);
+}
+
 static void
 the_same_mail_counts_once(void **state)
 {
@@ -861,6 +879,7 @@ main(void)
 		WITH_STORE(threads_in_bulk),
 		WITH_STORE(endless_ids_are_not_learned),
 		WITH_STORE(windows_are_exact),
+		WITH_STORE(a_clock_set_back_is_no_loop),
 		WITH_STORE(the_same_mail_counts_once),
 		WITH_STORE(mails_without_id_all_count),
 		WITH_STORE(twins_wait_for_the_lease),
