@@ -121,11 +121,16 @@ fuzz: deps
 	$(Q)for t in $(TARGETS); do echo "  FUZZ $$t, $(FUZZTIME) s"; mkdir -p $(BUILD)/fuzz/corpus/$$t; \
 	    $(BUILD)/fuzz/fuzz_$$t -max_total_time=$(FUZZTIME) -timeout=10 -verbosity=0 -print_final_stats=0 \
 	    -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
-	@echo "  CLANG $@"
+FUZZ_CC := clang -Iinclude -D_GNU_SOURCE -std=c11 -g -O1 -DPN_SAN -pthread -fno-sanitize-recover=all
+$(BUILD)/fuzz/obj/%.o: %.c
+	@echo "  CLANG $<"
 	@mkdir -p $(@D)
-	$(Q)clang -Iinclude -D_GNU_SOURCE -std=c11 -g -O1 -DPN_SAN -pthread \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(LIB_SRC) $(LIB_LIBS)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/libpostern.a: $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libpostern.a
+	@echo "  LD   $@"
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIB_LIBS)
 
 demo run: deps
 	$(Q)$(MAKE) --no-print-directory all

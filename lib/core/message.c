@@ -153,7 +153,8 @@ chosen(struct pn_strs list, const bool *which)
 static struct pn_strs
 slice(struct pn_strs list, size_t from, size_t to)
 {
-	return (struct pn_strs){ list.v + from, to - from };
+	/* an empty list has no array to count from */
+	return list.v == NULL ? list : (struct pn_strs){ list.v + from, to - from };
 }
 
 static struct pn_strs
