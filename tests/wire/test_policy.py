@@ -60,7 +60,8 @@ class Daemon(PolicyProcess):
 	def grown_by(self, before):
 		"""Bytes of memory since then; a sanitizer keeps what was freed, so there it says nothing."""
 		with open(self.binary, "rb") as f:
-			return 0 if b"__asan_init" in f.read() else self.memory() - before
+			binary = f.read()
+		return 0 if b"__asan_init" in binary or b"__tsan_init" in binary else self.memory() - before
 
 	def client(self, **options):
 		return SocketmapClient(self.socket, **options)
