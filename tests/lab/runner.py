@@ -63,6 +63,14 @@ class Context:
 			raise base.LabError("%s is not built" % path)
 		return path
 
+	def program_for_others(self, name):
+		"""The same where other users can run it too, whoever owns the checkout."""
+		path = os.path.join(self.tmp, name)
+		if not os.path.exists(path):
+			shutil.copy(self.program(name), path)
+			os.chmod(path, 0o755)
+		return path
+
 	def path(self, *parts):
 		"""A file of the repository."""
 		return os.path.join(self.repo, *parts)

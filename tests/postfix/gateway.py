@@ -159,7 +159,8 @@ class Gateway:
 		if self.milter is not None and self.milter.process is None:
 			self.milter.start()
 			return
-		self.milter = MilterProcess(self.ctx.program("postern-milter"), self.conf, self.parts["milter"], env=self.env,
+		program = self.ctx.program_for_others if self.user else self.ctx.program
+		self.milter = MilterProcess(program("postern-milter"), self.conf, self.parts["milter"], env=self.env,
 		    user=self.user)
 
 	def start(self):

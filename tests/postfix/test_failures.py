@@ -121,7 +121,7 @@ def test_state_permissions(ctx, mode):
 			for name in os.listdir(g.state + "/" + folder):
 				os.chmod("%s/%s/%s" % (g.state, folder, name), mode & 0o444)
 			os.chmod("%s/%s" % (g.state, folder), mode)
-		r = subprocess.run([ctx.program("postern-milter"), "-c", g.conf], capture_output=True, timeout=20,
+		r = subprocess.run([ctx.program_for_others("postern-milter"), "-c", g.conf], capture_output=True, timeout=20,
 		    user="nobody", extra_groups=["postfix"])
 		assert r.returncode == 69 and g.state.encode() in r.stderr, r
 		assert g.send("sales").code == LATER

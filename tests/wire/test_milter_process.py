@@ -415,7 +415,7 @@ def test_not_allowed_to_write(ctx):
 			for f in files:
 				os.chmod(folder + "/" + f, 0o644)
 		os.chmod(g.folder, 0o777)
-		done = subprocess.run([g.binary, "-c", g.conf], user="nobody", group="nogroup", extra_groups=[], timeout=20,
+		done = subprocess.run([ctx.program_for_others("postern-milter"), "-c", g.conf], user="nobody", group="nogroup", extra_groups=[], timeout=20,
 		    capture_output=True, text=True)
 		assert done.returncode == UNAVAILABLE, (done.returncode, done.stderr)
 		assert g.state in done.stderr and "Permission denied" in done.stderr, done.stderr
