@@ -109,7 +109,7 @@ enum pn_target {
 	PN_TARGET_KEEP,		/* address unchanged: a transport takes it from here */
 };
 
-/* How a loop is answered (design: Loops). */
+/* How a loop is answered (docs/answers.md). */
 enum pn_loop_answer {
 	PN_LOOP_DEFER,		/* 451 4.7.1 */
 	PN_LOOP_REFUSE,		/* 550 5.4.6 */

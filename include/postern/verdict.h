@@ -1,4 +1,4 @@
-/* verdict.h - what a decision means in SMTP (design: the table of answers).
+/* verdict.h - what a decision means in SMTP (docs/answers.md).
  *
  * Two steps, both pure.  pn_verdict() turns one gateway's decision into an
  * answer; pn_transaction_close() joins the answers of all gateways and the
@@ -121,7 +121,7 @@ struct pn_closing pn_transaction_close(const struct pn_transaction *transaction,
 struct pn_str pn_target_for(const struct pn_envelope_rcpt *rcpt, bool to_bounce, struct pn_arena *arena);
 
 /* The Delivered-To fields with which Odoo sees recipients of this gateway that
- * no header names (design: End of message); none in mixed transactions.  Values
+ * no header names (docs/answers.md); none in mixed transactions.  Values
  * are addresses.  To be decided with; to be added to the mail only when the
  * target leaves this host: pipe(8) and local(8) add their own there, and would
  * take ours for a loop. */

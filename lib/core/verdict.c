@@ -1,4 +1,4 @@
-/* The table of answers (design: End of message). */
+/* The table of answers (docs/answers.md). */
 #include "postern/verdict.h"
 
 const char *
