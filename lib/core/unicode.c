@@ -177,17 +177,17 @@ pn_is_word(uint32_t c)
 static size_t
 put_without_marks(char *p, uint32_t character)
 {
-	ucs4_t todo[2 * UC_DECOMPOSITION_MAX_LENGTH];
+	ucs4_t pending[2 * UC_DECOMPOSITION_MAX_LENGTH];
 	size_t n = 1, used = 0;
 
-	todo[0] = character;
+	pending[0] = character;
 	while (n > 0) {
-		ucs4_t c = todo[--n], parts[UC_DECOMPOSITION_MAX_LENGTH];
+		ucs4_t c = pending[--n], parts[UC_DECOMPOSITION_MAX_LENGTH];
 		int tag, count = uc_decomposition(c, &tag, parts);
 
-		if (count > 0 && n + (size_t)count <= PN_COUNT(todo)) {
+		if (count > 0 && n + (size_t)count <= PN_COUNT(pending)) {
 			while (count > 0)
-				todo[n++] = parts[--count];
+				pending[n++] = parts[--count];
 		} else if (uc_combining_class(c) == 0)
 			used += pn_utf8_put(p + used, c);
 	}

@@ -187,9 +187,9 @@ def main():
     texts = Texts(args.seed)
     most = 99 if args.all else 5
     generated = (questions(texts.next(), texts.next(), texts.rnd, most) for _ in range(args.n))
-    todo = itertools.chain(each_character(args.all), itertools.chain.from_iterable(generated))
+    asked = itertools.chain(each_character(args.all), itertools.chain.from_iterable(generated))
     passed = failed = 0
-    while batch := list(itertools.islice(todo, CHUNK)):
+    while batch := list(itertools.islice(asked, CHUNK)):
         for question, line in zip(batch, ask(args.tool, batch)):
             want, have = expected(*question), json.loads(line)
             if want == have or ("error" in want and "error" in have):

@@ -163,12 +163,12 @@ def main():
     args.add_argument("-s", type=int, default=1)
     args.add_argument("-v", action="store_true")
     args = args.parse_args()
-    todo = [(n, foldable(r)) for n, r in [*cases(), *generated(args.n, args.s)]]
-    text = b"".join(n + b"\t" + base64.b64encode(r) + b"\n" for n, r in todo)
+    questions = [(n, foldable(r)) for n, r in [*cases(), *generated(args.n, args.s)]]
+    text = b"".join(n + b"\t" + base64.b64encode(r) + b"\n" for n, r in questions)
     answers = subprocess.run([args.tool], input=text, stdout=subprocess.PIPE, check=True).stdout.splitlines()
-    assert len(answers) == len(todo), (len(answers), len(todo))
+    assert len(answers) == len(questions), (len(answers), len(questions))
     bad = raised = 0
-    for (name, raw), answer in zip(todo, answers):
+    for (name, raw), answer in zip(questions, answers):
         want = python_reads(name, raw)
         word, _tab, got = answer.partition(b"\t")
         raised += want is None
@@ -178,7 +178,7 @@ def main():
             if bad <= 20 or args.v:
                 print(f"{name.decode()}: {raw!r}\n  python: {want!r}\n  ours:   {got!r} {word.decode()}")
     print(f"{raised} of them Python raises on")
-    print(f"header: {len(todo) - bad} passed, {bad} failed")
+    print(f"header: {len(questions) - bad} passed, {bad} failed")
     return bad > 0
 
 

@@ -2,7 +2,7 @@
  * the gate over a real store.
  *
  * Input: a line of switches, a line of recipients, then the message.  Whatever
- * comes in, the answer keeps the promises of the design. */
+ * comes in, the answer keeps its promises. */
 #include <assert.h>
 #include <ftw.h>
 #include <stdint.h>
