@@ -1,0 +1,194 @@
+/* relay.h - which relay may carry this From (odoo-behaviour 12, 14, 15).
+ *
+ * Two questions, both pure.  pn_relay_find() is Odoo's _find_mail_server, word
+ * for word.  pn_relay_choose() asks the same of the relays that are open: it
+ * adds what Odoo has not, quotas, health and relays for mass mailing.
+ *
+ * Relays stand in one order everywhere: by priority, then as they were listed.
+ * The state of a relay (spent, down) comes through a port.
+ *
+ * Pure; a table of relays is immutable: any number of threads.
+ */
+#ifndef POSTERN_RELAY_H
+#define POSTERN_RELAY_H
+
+#include "postern/arena.h"
+#include "postern/error.h"
+#include "postern/str_list.h"
+
+/* Odoo's smtp_encryption. */
+enum pn_security {
+	PN_SECURITY_NONE,
+	PN_SECURITY_STARTTLS,		/* encrypted, the certificate is not looked at */
+	PN_SECURITY_STARTTLS_STRICT,	/* and the certificate must be valid for the host */
+	PN_SECURITY_SSL,		/* TLS from the first byte */
+	PN_SECURITY_SSL_STRICT,
+};
+
+/* Odoo's smtp_authentication. */
+enum pn_login {
+	PN_LOGIN_PASSWORD,		/* user and password_file; without user: no login */
+	PN_LOGIN_CERTIFICATE,		/* certificate_file and key_file */
+	PN_LOGIN_OAUTH,			/* user and a token that postern-broker keeps fresh */
+};
+
+/* So many recipients in any such window; a limit per message has no window. */
+struct pn_limit {
+	uint64_t most;
+	uint64_t window_ms;		/* 0: per message */
+	bool clock;			/* counted per clock minute (personal servers, rule 14), not rolling */
+};
+
+enum { PN_RELAY_LIMITS_MAX = 4, PN_RELAYS_MAX = 256 };
+
+struct pn_relay {
+	struct pn_str name;		/* [a-z0-9-], 1 to 32 bytes: also a transport's and a map's name */
+	size_t index;			/* in its table */
+	struct pn_str gateway;		/* the only one it serves; "" = all */
+	struct pn_str host;		/* a DNS name in A-labels or an IP address, validated */
+	uint16_t port;
+	enum pn_security security;
+	enum pn_login login;
+	struct pn_str user;
+	struct pn_str password_file;
+	struct pn_str certificate_file;
+	struct pn_str key_file;
+	struct pn_str ca_file;		/* "" = the system's */
+	struct pn_str from_filter;	/* Odoo's text: comma separated; "" = no filter */
+	uint64_t priority;		/* Odoo's sequence: lowest first */
+	bool active;
+	bool mass_mailing;
+	struct pn_str owner;		/* SASL login whose personal server it is; "" = nobody's */
+	struct pn_strs sasl_users;	/* logins whose mail the policy service sends here */
+	struct pn_limit limits[PN_RELAY_LIMITS_MAX];
+	size_t limit_count;
+	bool shares_address;		/* another active relay has the same host and port: own transport, own map */
+	/* PN_LOGIN_OAUTH */
+	struct pn_str oauth_token_url;
+	struct pn_str oauth_client_id;
+	struct pn_str oauth_client_secret_file;
+	struct pn_str oauth_refresh_token_file;	/* "" = client credentials */
+	struct pn_str oauth_scope;
+};
+
+struct pn_relays {
+	const struct pn_relay *v;	/* in order */
+	size_t n;
+};
+
+const struct pn_relay *pn_relay_named(struct pn_relays relays, struct pn_str name);
+
+/* -- Odoo's choice ------------------------------------------------------------ */
+
+enum pn_relay_step {			/* the rows of rule 12's table */
+	PN_RELAY_FROM_ADDRESS,		/* 1a */
+	PN_RELAY_FROM_DOMAIN,		/* 1b */
+	PN_RELAY_NOTIFICATION_ADDRESS,	/* 2a */
+	PN_RELAY_NOTIFICATION_DOMAIN,	/* 2b */
+	PN_RELAY_NO_FILTER,		/* 3 */
+	PN_RELAY_ANY,			/* 4 */
+	PN_RELAY_DEFAULT,		/* 5: no relay; the default filter decided about the sender */
+	PN_RELAY_FORCED,		/* named by the mail or, for mass mailing, by us: From stays */
+	PN_RELAY_USER,			/* the policy service: by SASL login */
+};
+const char *pn_relay_step_name(enum pn_relay_step step);	/* "from_address", ... */
+
+struct pn_relay_question {
+	struct pn_relays relays;
+	struct pn_str gateway;		/* relays of other gateways are not looked at; "" = all are */
+	struct pn_str email_from;	/* text of the From, a name allowed; "" = none */
+	struct pn_str notification;	/* N of rule 12, normalised; "" = none */
+	struct pn_str default_filter;	/* rule 12 step 5 */
+	struct pn_str user;		/* SASL login: its personal relays take part in 1a and 1b; "" = none */
+};
+
+struct pn_relay_found {
+	const struct pn_relay *relay;	/* NULL: step 5 */
+	enum pn_relay_step step;
+	struct pn_str sender;		/* From or N: what the mail is sent as; may be "" */
+	bool warning;			/* Odoo logs that no relay matches: steps 3, 4 and 5 as there */
+};
+
+/* PN_OK, or PN_LIMIT: arena exhausted. */
+PN_CHECK enum pn_status pn_relay_find(const struct pn_relay_question *question, struct pn_arena *arena,
+    struct pn_relay_found *out);
+
+/* -- our choice ------------------------------------------------------------------ */
+
+enum pn_relay_state { PN_RELAY_OPEN, PN_RELAY_SPENT, PN_RELAY_DOWN };
+struct pn_relay_status {
+	enum pn_relay_state state;
+	int64_t until_ms;		/* when it may open; 0: not known */
+	struct pn_str reason;		/* "500/day used up", "login refused: 535 ..." */
+};
+
+/* Where the state of relays comes from.  PN_OK or PN_TEMPFAIL. */
+struct pn_relay_states {
+	void *ctx;
+	enum pn_status (*ask)(void *ctx, const struct pn_relay *relay, uint64_t recipients,
+	    struct pn_arena *arena, struct pn_relay_status *out, struct pn_error *err);
+};
+
+struct pn_relay_request {
+	struct pn_relay_question question;
+	uint64_t recipients;		/* that leave through the relay */
+	bool mass_mailing;		/* pn_relay_is_mass_mailing() */
+	bool rewrite;			/* From may be encapsulated; else only 1a, 1b and 3, with the From kept */
+	struct pn_relay_states states;
+};
+
+/* One relay of those that may carry the mail, in the order they are tried. */
+struct pn_relay_candidate {
+	const struct pn_relay *relay;
+	enum pn_relay_step step;
+	struct pn_str sender;
+	struct pn_relay_status status;
+};
+
+struct pn_relay_choice {
+	struct pn_relay_candidate *v;
+	size_t n;			/* 0: none may carry it */
+	size_t chosen;			/* the first open one; n: all are closed */
+	size_t opens_first;		/* when all are closed: the one to wait for */
+	bool warning;			/* as in pn_relay_found */
+	bool limited_per_message;	/* none takes so many recipients at once */
+};
+
+/* Candidates: the first group of rule 12 that has a relay - 1a, 1b, then 3; else
+ * 2a, 2b, then 3; else 3; else 4.  A relay that is spent or down gives way to
+ * the next of its group and never to one that may not carry the mail.  Relays
+ * for mass mailing take ordinary mail only by 1a and 1b; where there is one,
+ * mass mailing takes no other, and leaves with its From as it is (rule 15).
+ *
+ * PN_OK        *out
+ * PN_TEMPFAIL  a state cannot be had
+ * PN_LIMIT     arena exhausted */
+PN_CHECK enum pn_status pn_relay_choose(const struct pn_relay_request *request, struct pn_arena *arena,
+    struct pn_relay_choice *out, struct pn_error *err);
+
+/* -- what Postfix is told ------------------------------------------------------------- */
+
+/* The transport of a relay: postern-plain, postern-starttls, postern-smtps, or
+ * postern-NAME for one that shares host and port.  waiting: the one that asks
+ * before each recipient (postern-wait-...). */
+struct pn_str pn_relay_transport(const struct pn_relay *relay, bool waiting, struct pn_arena *arena);
+/* "[host]:port": key of the maps `sasl` and `tls`, and an element of a route. */
+struct pn_str pn_relay_nexthop(const struct pn_relay *relay, struct pn_arena *arena);
+
+/* "transport:[host]:port, [host]:port": the chosen relay and the open ones after
+ * it that have the same transport and send the mail under the same sender.
+ * Everything in it was validated when it was configured and is looked at again
+ * here: a malformed value would stop Postfix's smtp(8).
+ *
+ * PN_OK       *out
+ * PN_INVALID  a part that Postfix would not take */
+PN_CHECK enum pn_status pn_relay_route(const struct pn_relay_choice *choice, bool waiting,
+    struct pn_arena *arena, struct pn_str *out, struct pn_error *err);
+
+/* May this text be given to Postfix as FILTER?  What the builder holds itself to. */
+bool pn_relay_route_is_safe(struct pn_str route);
+/* A host as Postfix's nexthop takes it: a DNS name in A-labels, IPv4, or IPv6 (without []). */
+bool pn_relay_host_is_valid(struct pn_str host);
+bool pn_relay_name_is_valid(struct pn_str name);
+
+#endif
