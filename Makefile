@@ -2,6 +2,8 @@
 # make demo            real mail through a private Postfix, shown as a table
 # make run             the same gateway in the foreground, to try by hand
 # make conformance CASES=FILE.jsonl                one file of cases
+# make suite-spf SUITE=FILE.yml                    SPF by the openspf suite
+# make suite-dmarc SUITE=FILE.cases                DMARC by a file of cases (tests/data/dmarc)
 # make SAN=1 check     ASan + UBSan                make SAN=thread check   TSan
 # make fuzz            libFuzzer targets           make bench       docs/performance.md
 # make deps            apt packages                make install DESTDIR=root
@@ -39,7 +41,7 @@ ALL_LDFLAGS  = $(LHARDEN) $(SANFLAGS) -pthread $(LDFLAGS)
 
 # What each program is made of.  lib/ is one archive: the linker takes what is used.
 LIB_SRC     := $(wildcard lib/*/*.c)
-LIB_LIBS    := -llmdb -lcrypto -lidn2 -lunistring
+LIB_LIBS    := -llmdb -lssl -lcrypto -lidn2 -lunistring -lunbound -lopendkim -lpsl
 PROGS       := postern postern-milter postern-policy
 postern_SRC        := $(wildcard cli/*.c)
 postern_LIBS       := $(LIB_LIBS) -ljansson
@@ -52,9 +54,9 @@ TESTS       := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TARGETS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS     := $(TARGETS:%=$(BUILD)/tests/fuzz/replay_%)
 TOOLS       := $(addprefix $(BUILD)/tests/conformance/,run address_tool header_tool mime_tool) \
-               $(patsubst %.c,$(BUILD)/%,$(wildcard tests/wire/*.c tests/cli/*.c))
+               $(patsubst %.c,$(BUILD)/%,$(wildcard tests/wire/*.c tests/cli/*.c tests/suites/*.c))
 
-.PHONY: all check check-built pure fuzz bench conformance conformance-built demo run deps install texts clean format
+.PHONY: all check check-built pure fuzz bench conformance conformance-built suite-spf suite-dmarc demo run deps install texts clean format
 .SECONDARY:
 all: $(addprefix $(BUILD)/,$(PROGS))
 
@@ -84,7 +86,7 @@ define test_program
 endef
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libpostern.a
 	$(call test_program,-lcmocka -ljansson -lconfuse)
-$(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o tools.o world.o) $(BUILD)/libpostern.a
+$(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o mail_server.o tools.o world.o) $(BUILD)/libpostern.a
 	$(call test_program,-ljansson)
 $(BUILD)/tests/conformance/address_tool: $(addprefix $(BUILD)/tests/conformance/,address_tool.o tools.o) $(BUILD)/libpostern.a
 	$(call test_program,-ljansson)
@@ -93,6 +95,8 @@ $(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libpostern
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libpostern.a
 	$(call test_program)
 $(BUILD)/tests/wire/%: $(BUILD)/tests/wire/%.o $(BUILD)/libpostern.a
+	$(call test_program)
+$(BUILD)/tests/suites/%: $(BUILD)/tests/suites/%.o $(BUILD)/libpostern.a
 	$(call test_program)
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(BUILD)/libpostern.a
 	$(call test_program)
@@ -106,11 +110,20 @@ check-built: all $(TESTS) $(TOOLS) $(REPLAYS)
 	$(Q)$(PYTHON) tests/check.py $(BUILD) $(PARTS)
 
 # models.json and worlds.json are read from the folder of CASES
-CASES ?= $(addprefix tests/conformance/,route.jsonl sanitize_alias.jsonl tools.jsonl)
+CASES ?= $(addprefix tests/conformance/,route.jsonl sanitize_alias.jsonl tools.jsonl mail_server.jsonl)
 conformance: deps
 	$(Q)$(MAKE) --no-print-directory conformance-built CASES="$(CASES)"
 conformance-built: $(BUILD)/tests/conformance/run
 	$(Q)status=0; for cases in $(CASES); do $< $$cases || status=1; done; exit $$status
+
+# SUITE: a file in the openspf format; without it the one in Debian's package of pyspf
+suite-spf: deps
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/suites/spf
+	$(Q)$(PYTHON) tests/suites/spf.py $(BUILD)/tests/suites/spf $(SUITE)
+
+suite-dmarc: deps
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/suites/dmarc
+	$(Q)$(BUILD)/tests/suites/dmarc $(or $(SUITE),$(wildcard tests/data/dmarc/*.cases))
 
 pure: $(BUILD)/libpostern.a
 	$(Q)scripts/check-pure $(BUILD)

@@ -25,9 +25,10 @@ def unit_parts(build):
 
 def conformance_parts(build):
 	here = ROOT + "/tests/conformance/"
-	for kind in ("route", "sanitize_alias", "tools"):
+	for kind in ("route", "sanitize_alias", "tools", "mail_server"):
 		yield "conformance " + kind, [build + "/tests/conformance/run", here + kind + ".jsonl"]
-	for kind, tool in (("header", "header_tool"), ("address", "address_tool"), ("mime", "mime_tool"), ("route", "run")):
+	for kind, tool in (("header", "header_tool"), ("address", "address_tool"), ("mime", "mime_tool"), ("route", "run"),
+			("server", "run")):
 		yield "differential " + kind, [PYTHON, here + "diff_%s.py" % kind, build + "/tests/conformance/" + tool]
 
 

@@ -106,10 +106,13 @@ struct pn_relay_found {
 	const struct pn_relay *relay;	/* NULL: step 5 */
 	enum pn_relay_step step;
 	struct pn_str sender;		/* From or N: what the mail is sent as; may be "" */
-	bool warning;			/* Odoo logs that no relay matches: steps 3, 4 and 5 as there */
+	bool warning;			/* Odoo logs that none matches: step 4; step 5 without a match */
 };
 
-/* PN_OK, or PN_LIMIT: arena exhausted. */
+/* A From or N that cannot be read a second time has no domain, which for Odoo
+ * equals an entry that is no domain: as there.
+ *
+ * PN_OK, or PN_LIMIT: arena exhausted. */
 PN_CHECK enum pn_status pn_relay_find(const struct pn_relay_question *question, struct pn_arena *arena,
     struct pn_relay_found *out);
 
@@ -132,8 +135,9 @@ struct pn_relay_states {
 struct pn_relay_request {
 	struct pn_relay_question question;
 	uint64_t recipients;		/* that leave through the relay */
-	bool mass_mailing;		/* pn_relay_is_mass_mailing() */
-	bool rewrite;			/* From may be encapsulated; else only 1a, 1b and 3, with the From kept */
+	bool mass_mailing;		/* pn_is_mass_mailing() */
+	bool rewrite;			/* From may be encapsulated; else only 1a, 1b and 3, From kept */
+	bool by_login;			/* relays whose sasl_users name the user, if any, and no other */
 	struct pn_relay_states states;
 };
 
@@ -143,6 +147,7 @@ struct pn_relay_candidate {
 	enum pn_relay_step step;
 	struct pn_str sender;
 	struct pn_relay_status status;
+	bool too_many;			/* recipients, for its limit per message: this mail will never fit */
 };
 
 struct pn_relay_choice {
@@ -150,7 +155,7 @@ struct pn_relay_choice {
 	size_t n;			/* 0: none may carry it */
 	size_t chosen;			/* the first open one; n: all are closed */
 	size_t opens_first;		/* when all are closed: the one to wait for */
-	bool warning;			/* as in pn_relay_found */
+	bool warning;			/* step 4: none matches */
 	bool limited_per_message;	/* none takes so many recipients at once */
 };
 
@@ -158,13 +163,21 @@ struct pn_relay_choice {
  * 2a, 2b, then 3; else 3; else 4.  A relay that is spent or down gives way to
  * the next of its group and never to one that may not carry the mail.  Relays
  * for mass mailing take ordinary mail only by 1a and 1b; where there is one,
- * mass mailing takes no other, and leaves with its From as it is (rule 15).
+ * mass mailing takes no other, and leaves with its From as it is (rule 15): those
+ * of 1a, 1b and 3, else, forced, all of them.
+ *
+ * A relay whose limit per message is too low is spent, for ever (until_ms 0),
+ * and its state is not asked for.  The one to wait for is the one that opens
+ * first; one of which that is not known comes after, one that never opens last.
  *
  * PN_OK        *out
  * PN_TEMPFAIL  a state cannot be had
  * PN_LIMIT     arena exhausted */
 PN_CHECK enum pn_status pn_relay_choose(const struct pn_relay_request *request, struct pn_arena *arena,
     struct pn_relay_choice *out, struct pn_error *err);
+
+/* Sets .chosen and .opens_first by the candidates' states, after one has changed. */
+void pn_relay_choice_settle(struct pn_relay_choice *choice);
 
 /* -- what Postfix is told ------------------------------------------------------------- */
 
@@ -175,13 +188,17 @@ struct pn_str pn_relay_transport(const struct pn_relay *relay, bool waiting, str
 /* "[host]:port": key of the maps `sasl` and `tls`, and an element of a route. */
 struct pn_str pn_relay_nexthop(const struct pn_relay *relay, struct pn_arena *arena);
 
-/* "transport:[host]:port, [host]:port": the chosen relay and the open ones after
- * it that have the same transport and send the mail under the same sender.
+enum { PN_RELAY_ROUTE_MAX = 900 };	/* bytes: a line of a header takes 998 (RFC 5322 section 2.1.1) */
+
+/* "transport:[host]:port, [host]:port": the chosen relay (when all are closed, the
+ * one that opens first) and the open ones after it that have the same transport
+ * and send the mail under the same sender, as many as fit.
  * Everything in it was validated when it was configured and is looked at again
  * here: a malformed value would stop Postfix's smtp(8).
  *
- * PN_OK       *out
- * PN_INVALID  a part that Postfix would not take */
+ * PN_OK         *out
+ * PN_NOT_FOUND  no candidate
+ * PN_INVALID    a part that Postfix would not take */
 PN_CHECK enum pn_status pn_relay_route(const struct pn_relay_choice *choice, bool waiting,
     struct pn_arena *arena, struct pn_str *out, struct pn_error *err);
 
@@ -189,6 +206,8 @@ PN_CHECK enum pn_status pn_relay_route(const struct pn_relay_choice *choice, boo
 bool pn_relay_route_is_safe(struct pn_str route);
 /* A host as Postfix's nexthop takes it: a DNS name in A-labels, IPv4, or IPv6 (without []). */
 bool pn_relay_host_is_valid(struct pn_str host);
+/* [a-z0-9-], 1 to 32 bytes, a letter or digit first, and no name of a transport of
+ * ours: plain, starttls, smtps, redirect, wait, wait-... */
 bool pn_relay_name_is_valid(struct pn_str name);
 
 #endif

@@ -14,6 +14,7 @@
 #include "postern/fields.h"
 #include "postern/header_value.h"
 #include "postern/loop.h"
+#include "mail_server.h"
 #include "tools.h"
 #include "world.h"
 
@@ -449,6 +450,46 @@ run_sanitize(json_t *item, struct report *r)
 	compare(r, "name", json_object_get(item, "expect"), pn_sanitize_call(item));
 }
 
+/* The transactions, each with what is both in the case and in our answer. */
+static void
+compare_sent(struct report *r, json_t *want, json_t *have)
+{
+	json_t *row, *value;
+	const char *key;
+	size_t i;
+
+	if (json_array_size(want) != json_array_size(have)) {
+		printf("%s: %zu transactions, have %zu\n", r->id, json_array_size(want),
+		    json_array_size(have));
+		r->failed = true;
+	}
+	json_array_foreach(want, i, row)
+		json_object_foreach(row, key, value) {
+			json_t *got = json_object_get(json_array_get(have, i), key);
+
+			if (got != NULL)
+				compare(r, key, value, json_incref(got));
+		}
+}
+
+static void
+run_server(struct run *run, const json_t *item, struct report *r)
+{
+	static const char *const keys[] = { "state", "failure_type", "delayed", "fallback_warning",
+	    "server", "smtp_from" };
+	json_t *expect = json_object_get(item, "expect"), *none = json_null();
+	json_t *have = mail_server_answer(item, run->models, run->worlds, run->arena);
+
+	for (size_t i = 0; i < PN_COUNT(keys); i++) {
+		json_t *want = json_object_get(expect, keys[i]), *got = json_object_get(have, keys[i]);
+
+		compare(r, keys[i], want == NULL ? none : want, got == NULL ? json_null() : json_incref(got));
+	}
+	compare_sent(r, json_object_get(expect, "sent"), json_object_get(have, "sent"));
+	json_decref(have);
+	json_decref(none);
+}
+
 static void
 run_case(struct run *run, json_t *item, struct report *r)
 {
@@ -456,6 +497,8 @@ run_case(struct run *run, json_t *item, struct report *r)
 
 	if (op != NULL && strcmp(op, "route") == 0) {
 		run_route(run, item, r);
+	} else if (op != NULL && strcmp(op, "mail_server") == 0) {
+		run_server(run, item, r);
 	} else if (op != NULL && strcmp(op, "tools") == 0) {
 		run_tool(run, item, r);
 	} else if (op != NULL && strcmp(op, "sanitize_alias") == 0) {

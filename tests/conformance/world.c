@@ -17,16 +17,16 @@ world_str(const json_t *object, const char *key)
 	return pn_str_n(json_string_value(value), json_string_length(value));
 }
 
-static uint64_t
-number(const json_t *object, const char *key, uint64_t otherwise)
+uint64_t
+world_number(const json_t *object, const char *key, uint64_t otherwise)
 {
 	const json_t *value = json_object_get(object, key);
 
 	return json_is_integer(value) ? (uint64_t)json_integer_value(value) : otherwise;
 }
 
-static bool
-truth(const json_t *object, const char *key, bool otherwise)
+bool
+world_truth(const json_t *object, const char *key, bool otherwise)
 {
 	const json_t *value = json_object_get(object, key);
 
@@ -56,11 +56,11 @@ model_of(struct pn_str name, const json_t *row)
 	return (struct pn_model){
 		.name = name,
 		.label = world_str(row, "name"),
-		.exists = truth(row, "exists", false),
-		.is_mail_thread = truth(row, "is_mail_thread", false),
-		.message_new = truth(row, "message_new", false),
-		.message_update = truth(row, "message_update", false),
-		.blacklist = truth(row, "blacklist", false),
+		.exists = world_truth(row, "exists", false),
+		.is_mail_thread = world_truth(row, "is_mail_thread", false),
+		.message_new = world_truth(row, "message_new", false),
+		.message_update = world_truth(row, "message_update", false),
+		.blacklist = world_truth(row, "blacklist", false),
 		.has_company = json_is_string(json_object_get(row, "company_field")),
 		.primary_email = world_str(row, "primary_email"),
 	};
@@ -141,16 +141,24 @@ read_domains(struct world *w)
 	w->gateway.domain_count = json_array_size(rows);
 }
 
-static struct pn_str
-domain_name(struct world *w, const json_t *id)
+const struct pn_domain *
+world_domain(const struct world *w, uint64_t id)
 {
 	json_t *rows = json_object_get(w->config, "alias_domains"), *row;
 	size_t i;
 
 	json_array_foreach(rows, i, row)
-		if (json_is_integer(id) && number(row, "id", i + 1) == (uint64_t)json_integer_value(id))
-			return world_str(row, "name");
-	return PN_STR_EMPTY;
+		if (world_number(row, "id", i + 1) == id)
+			return &w->gateway.domains[i];
+	return NULL;
+}
+
+static struct pn_str
+domain_name(struct world *w, const json_t *id)
+{
+	const struct pn_domain *domain = world_domain(w, (uint64_t)json_integer_value(id));
+
+	return domain == NULL ? PN_STR_EMPTY : domain->name;
 }
 
 static enum pn_contact
@@ -176,15 +184,15 @@ read_aliases(struct world *w)
 		struct pn_str local = sanitised(w, row, "name", "", false);
 
 		w->aliases[i] = (struct pn_alias){
-			.id = number(row, "id", i + 1),
+			.id = world_number(row, "id", i + 1),
 			.local = local,
 			.full = domain.n > 0 ? at_domain(w, local, domain) : local,
 			.model = world_str(row, "model"),
 			.contact = contact_of(row),
-			.incoming_local = truth(row, "incoming_local", false),
-			.force_thread_id = number(row, "force_thread_id", 0),
+			.incoming_local = world_truth(row, "incoming_local", false),
+			.force_thread_id = world_number(row, "force_thread_id", 0),
 			.parent_model = world_str(row, "parent_model"),
-			.parent_id = number(row, "parent_id", 0),
+			.parent_id = world_number(row, "parent_id", 0),
 		};
 	}
 }
@@ -299,7 +307,7 @@ partner_by_id(struct world *w, uint64_t id)
 	size_t i;
 
 	json_array_foreach(rows, i, row)
-		if (number(row, "id", 0) == id)
+		if (world_number(row, "id", 0) == id)
 			return row;
 	return NULL;
 }
@@ -330,9 +338,9 @@ stored_of(struct world *w, const json_t *row)
 	uint64_t notified = sole_notified(w, row);
 
 	return (struct pn_stored){
-		.id = number(row, "id", 0),
+		.id = world_number(row, "id", 0),
 		.model = world_str(row, "model"),
-		.res_id = number(row, "res_id", 0),
+		.res_id = world_number(row, "res_id", 0),
 		.record_known = true,
 		.internal = pn_str_eq(world_str(row, "subtype"), PN_STR("note"))
 		    && !pn_str_eq(world_str(row, "type"), PN_STR("auto_comment")),
@@ -381,12 +389,13 @@ record(struct pn_odoo *odoo, struct pn_str model, uint64_t id, struct pn_arena *
 		json_t *followers = json_object_get(row, "followers");
 		uint64_t *v;
 
-		if (number(row, "id", 0) != id || !pn_str_eq(world_str(row, "model"), model))
+		if (world_number(row, "id", 0) != id || !pn_str_eq(world_str(row, "model"), model))
 			continue;
 		v = PN_ARENA_ARRAY(arena, uint64_t, json_array_size(followers));
 		json_array_foreach(followers, j, follower)
 			v[j] = (uint64_t)json_integer_value(follower);
-		*out = (struct pn_record){ number(row, "company", 0), v, json_array_size(followers), PN_YES };
+		*out = (struct pn_record){ world_number(row, "company", 0), v, json_array_size(followers),
+		    PN_YES };
 		return PN_YES;
 	}
 	return PN_NO;
@@ -414,12 +423,13 @@ partners(struct pn_odoo *odoo, struct pn_str email, bool literal, struct pn_aren
 	json_array_foreach(rows, i, row) {
 		struct pn_str text = world_str(row, "email");
 
-		if (!truth(row, "active", true))
+		if (!world_truth(row, "active", true))
 			continue;
 		if (!literal && pn_address_normalize(text, false, arena, &text) != PN_OK)
 			continue;
 		if (pn_str_eq(text, email))
-			v[n++] = (struct pn_partner){ number(row, "id", 0), user_of(row), number(row,
+			v[n++] = (struct pn_partner){ world_number(row, "id", 0), user_of(row),
+			    world_number(row,
 			    "company", 0) };
 	}
 	*out = (struct pn_partners){ v, n };
@@ -482,10 +492,11 @@ count_new(struct world *w, const struct pn_loop_window *window, struct pn_str se
 			count++;
 	rows = json_object_get(w->config, "history");
 	json_array_foreach(rows, i, row)
-		if (pn_str_eq(world_str(row, "model"), window->model) && number(row, "res_id", 0) == 0
-		    && !truth(row, "archived", false) && (int64_t)number(row, "age_minutes", 1) <= w->minutes
+		if (pn_str_eq(world_str(row, "model"), window->model) && world_number(row, "res_id", 0) == 0
+		    && !world_truth(row, "archived", false) && (int64_t)world_number(row, "age_minutes",
+		    1) <= w->minutes
 		    && same_sender(w, window->listed, world_str(row, "email_from"), sender))
-			count += number(row, "count", 1);
+			count += world_number(row, "count", 1);
 	return count;
 }
 
@@ -500,15 +511,15 @@ count_updates(struct world *w, const struct pn_loop_window *window, const struct
 	json_array_foreach(rows, i, row) {
 		struct pn_str from = world_str(row, "email_from"), type = world_str(row, "type");
 
-		if (!pn_str_eq(world_str(row, "model"), window->model) || number(row, "res_id",
+		if (!pn_str_eq(world_str(row, "model"), window->model) || world_number(row, "res_id",
 		    0) != window->record
 		    || (type.n > 0 && !pn_str_eq(type, PN_STR("email")))
-		    || (int64_t)number(row, "age_minutes", 1) > w->minutes)
+		    || (int64_t)world_number(row, "age_minutes", 1) > w->minutes)
 			continue;
-		if (author != 0 ? number(row, "author", 0) == author
+		if (author != 0 ? world_number(row, "author", 0) == author
 		    : pn_str_eq(from, message->email_from) || (message->sender.n > 0 && pn_str_eq(from,
 		    message->sender)))
-			count += number(row, "count", 1);
+			count += world_number(row, "count", 1);
 	}
 	return count;
 }

@@ -28,6 +28,12 @@ struct pn_alias_source world_aliases(struct world *world);
 uint64_t world_count(struct world *world, const struct pn_loop_window *window,
     const struct pn_message *message, const struct pn_decision *decision);
 
+/* A value of a row; "" and `otherwise` where there is none. */
 struct pn_str world_str(const json_t *object, const char *key);
+uint64_t world_number(const json_t *object, const char *key, uint64_t otherwise);
+bool world_truth(const json_t *object, const char *key, bool otherwise);
+
+/* The alias domain with this id; NULL: none. */
+const struct pn_domain *world_domain(const struct world *world, uint64_t id);
 
 #endif
