@@ -16,6 +16,8 @@
 #define POSTERN_CONFIG_H
 
 #include "postern/buf.h"
+#include "postern/relay.h"
+#include "postern/sender.h"
 #include "postern/store.h"
 
 #define PN_CONFIG_DEFAULT_PATH "/etc/postern/postern.conf"
@@ -25,12 +27,20 @@ struct pn_network {
 	unsigned prefix;		/* 0-128 */
 };
 
+/* What becomes of a mail while no relay that may carry it is open. */
+enum pn_when_spent {
+	PN_WHEN_SPENT_QUEUE,		/* Postfix keeps it and asks again */
+	PN_WHEN_SPENT_REFUSE,		/* 450 with the time: for clients that have a queue */
+};
+
 struct pn_config {
 	struct pn_str path;
 	/* programs */
 	struct pn_str state_directory;
 	struct pn_str milter_socket;	/* "unix:/path" */
 	struct pn_str map_socket;	/* "unix:/path" */
+	struct pn_str policy_socket;	/* "unix:/path" */
+	struct pn_str policy_tcp;	/* "127.0.0.1:PORT", "[::1]:PORT"; "" = none */
 	struct pn_str socket_group;
 	uint64_t socket_mode;
 	struct pn_str hostname;		/* of the stamp */
@@ -42,6 +52,20 @@ struct pn_config {
 	const struct pn_network *outbound_networks;
 	size_t outbound_network_count;
 	bool outbound_sendmail;
+	struct pn_strs relay_daemons;
+	struct pn_strs leaving_transports;
+	struct pn_strs local_domains;
+	struct pn_strs policy_contexts;	/* policy_context of requests that are answered */
+	/* which way it leaves */
+	struct pn_relays relays;
+	struct pn_str default_from_filter;	/* Odoo's parameter: what may be sent without a relay */
+	bool personal_relays;		/* relays with an owner are used */
+	struct pn_mass_marks mass;	/* senders normalised */
+	enum pn_when_spent when_spent;
+	bool rewrite;			/* From may be encapsulated */
+	bool live_routes;
+	struct pn_str mail_log;		/* a path, "journal" or "" */
+	struct pn_str postfix_user;
 	/* rules of the whole host */
 	enum pn_mixed mixed;
 	/* limits of one message */
@@ -79,6 +103,22 @@ void pn_config_free(struct pn_config *config);	/* NULL is fine */
  * leaves it out. */
 void pn_config_start_only_changes(const struct pn_config *old, const struct pn_config *fresh,
     struct pn_buf *out);
+
+/* What is known of a provider of relays, as the keys of a relay take it; a key that
+ * the relay sets itself counts before it. */
+struct pn_preset {
+	const char *name;
+	const char *host;
+	bool own_host;			/* host only shows the form: the relay must set it */
+	const char *port;
+	const char *other_ports;	/* where that one is blocked: "465 2525" */
+	const char *security;
+	const char *authentication;
+	const char *limits;		/* "500/day, 100/message"; "" = none */
+	const char *login;		/* what logging in needs: sentences */
+};
+extern const struct pn_preset pn_presets[];
+extern const size_t pn_preset_count;
 
 /* "key = value" lines in the syntax of the file: as postconf -n (what the files
  * set) and -d (defaults; path is not looked at).

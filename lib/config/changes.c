@@ -3,8 +3,9 @@
 
 /* In the order of the key table. */
 static const char *const start_only[] = {
-	"state_directory", "milter_socket", "map_socket", "socket_group", "socket_mode", "log",
-	"max_sessions", "thread_lifetime", "bounce_lifetime", "thread_limit", "window_limit", "bounce_limit",
+	"state_directory", "milter_socket", "map_socket", "policy_socket", "policy_tcp", "socket_group",
+	"socket_mode", "log", "max_sessions", "mail_log",
+	"thread_lifetime", "bounce_lifetime", "thread_limit", "window_limit", "bounce_limit",
 	"state_map_size", "directory_map_size",
 };
 

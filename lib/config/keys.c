@@ -33,6 +33,11 @@ static const struct pn_key global_keys[] = {
 	    6, 4000, NULL, "Where postern-milter listens for Postfix", NULL },
 	{ "map_socket", TEXT(D, config.map_socket), "unix:/var/spool/postfix/postern/map.sock", 6, 4000,
 	    NULL, "Where postern-policy answers socketmap questions", NULL },
+	{ "policy_socket", TEXT(D, config.policy_socket), "unix:/var/spool/postfix/postern/policy.sock", 0,
+	    4000, NULL, "Where postern-policy answers policy requests; \"\" is nowhere", NULL },
+	{ "policy_tcp", TEXT(D, config.policy_tcp), "\"\"", 0, 64, NULL,
+	    "The same on TCP, on loopback only: 127.0.0.1:PORT or [::1]:PORT; \"\" is nowhere",
+	    "\"127.0.0.1:10031\"" },
 	{ "socket_group", TEXT(D, config.socket_group), "postfix", 0, 64, NULL,
 	    "Group that the sockets are given to; \"\" leaves it alone", NULL },
 	{ "socket_mode", MODE(D, config.socket_mode), "0660", 0, 0777, NULL,
@@ -51,6 +56,48 @@ static const struct pn_key global_keys[] = {
 	    "{\"192.0.2.0/24\", \"2001:db8::/32\"}" },
 	{ "outbound_sendmail", BOOL(D, config.outbound_sendmail), "no", 0, 0, NULL,
 	    "Mail handed to sendmail(1) on this host is outbound", NULL },
+	{ "relay_daemons", LIST(D, config.relay_daemons), "{}", 0, 100, NULL,
+	    "Relays are chosen on listeners with one of these as milter_macro_daemon_name, beside a content "
+	    "filter on the one that takes its mail back; empty is wherever mail is outbound", "{\"REINJECT\"}" },
+	{ "leaving_transports", LIST(D, config.leaving_transports), "{\"smtp\", \"retry\"}", 0, 100, NULL,
+	    "Postfix transports by which outbound mail leaves this host, beside those named postern-*: what goes "
+	    "by another stays, and is given no relay", NULL },
+	{ "local_domains", LIST(D, config.local_domains), "{\"localhost\"}", 0, 1000, NULL,
+	    "Domains of mailboxes on this host that are not ours: for sendmail(1), of whose mail Postfix does not "
+	    "say where it goes", "{\"people.example\"}" },
+	{ "live_routes", BOOL(D, config.live_routes), "no", 0, 0, NULL,
+	    "Where the map route names the same relay, leave it to that map: each retry asks again, and a relay "
+	    "of another TLS mode can take over", NULL },
+	{ "policy_contexts", LIST(D, config.policy_contexts), "{\"submission\"}", 0, 100, NULL,
+	    "Policy requests with one of these as policy_context are answered; others are told DUNNO", NULL },
+	{ "when_spent", CHOICE(D, config.when_spent, enum pn_when_spent), "queue", 0, 0, "queue refuse",
+	    "Mail that no open relay may carry: leave it to Postfix's queue until one opens, or refuse it "
+	    "with 450 and the time, for clients that have a queue of their own (Odoo has none)", NULL },
+	{ "rewrite", BOOL(D, config.rewrite), "yes", 0, 0, NULL,
+	    "A From that no relay may carry is put inside the notification address, as Odoo does; no refuses "
+	    "such mail", NULL },
+	{ "mass_mailing_headers", LIST(D, config.mass.headers), "{}", 0, 100, NULL,
+	    "More marks of mass mailing, \"Name\" or \"Name: value\", beside Odoo's own, which is "
+	    "List-Unsubscribe and Precedence in one mail: digests have only the first, out-of-office "
+	    "programs only the second",
+	    "{\"X-Campaign\", \"Feedback-ID: news\"}" },
+	{ "mass_mailing_senders", LIST(D, config.mass.senders), "{}", 0, 10000, NULL,
+	    "What these addresses send is mass mailing", "{\"news@acme.example\"}" },
+	{ "mail.default.from_filter", TEXT(D, config.default_from_filter), "\"\"", 0, 100000, NULL,
+	    "Odoo's parameter: which From may stay when there is no relay at all, comma separated; \"\" is "
+	    "any",
+	    "acme.example" },
+	{ "mail.server.personal.limit.minutes", NUMBER(D, personal.minutes), "30", 0, 1000000, NULL,
+	    "Odoo's parameter: recipients of a personal server in one minute of the clock; 0 is 30", NULL },
+	{ "mail.server.personal.limit.minutes_outlook", NUMBER(D, personal.minutes_outlook), "10", 0, 1000000,
+	    NULL, "Odoo's parameter: the same with preset = microsoft365; 0 is 10", NULL },
+	{ "mail.disable_personal_mail_servers", BOOL(D, personal.disabled), "no", 0, 0, NULL,
+	    "Odoo's parameter: relays with an owner are not used", NULL },
+	{ "mail_log", TEXT(D, config.mail_log), "/var/log/mail.log", 0, 4000, NULL,
+	    "Postfix's log, which tells how relays do and which one took a mail: a file, or journal; \"\" "
+	    "is not read", NULL },
+	{ "postfix_user", TEXT(D, config.postfix_user), "postfix", 1, 64, NULL,
+	    "User that Postfix asks as: credentials are given to nobody else but root", NULL },
 	{ "mixed", CHOICE(D, config.mixed, enum pn_mixed), "hand_over", 0, 0, "hand_over separate",
 	    "When a refusal would hit recipients that are not concerned: hand ours to Odoo, or have the "
 	    "later kind come back in its own transaction (452 at RCPT)", NULL },
@@ -158,6 +205,64 @@ static const struct pn_key alias_keys[] = {
 };
 #undef D
 
+#define D pn_draft_relay
+static const struct pn_key relay_keys[] = {
+	{ "gateway", TEXT(D, row.gateway), "\"\"", 0, 64, NULL,
+	    "The only gateway whose mail it takes; \"\" is all", "main" },
+	{ "preset", CHOICE(D, preset, unsigned), "custom", 0, 0,
+	    "custom gmail microsoft365 amazon-ses mailjet mailgun sendgrid",
+	    "The provider: gives the keys below that are not set here", "gmail" },
+	{ "host", TEXT(D, row.host), "\"\"", 0, 255, NULL,
+	    "Name of the server or its IP address; must be set unless the preset gives it",
+	    "smtp.gmail.com" },
+	{ "port", NUMBER(D, port), "587", 1, 65535, NULL, "Port of the server", NULL },
+	{ "security", CHOICE(D, row.security, enum pn_security), "starttls_strict", 0, 0,
+	    "none starttls starttls_strict ssl ssl_strict",
+	    "Encryption: STARTTLS or TLS from the first byte (ssl), strict with a valid certificate", NULL },
+	{ "authentication", CHOICE(D, row.login, enum pn_login), "login", 0, 0, "login certificate oauth",
+	    "By user and password, by a certificate of ours, or by user and a token", NULL },
+	{ "user", TEXT(D, row.user), "\"\"", 0, 320, NULL, "Who logs in; \"\" is nobody",
+	    "odoo@acme.example" },
+	{ "password_file", TEXT(D, row.password_file), "\"\"", 0, 4000, NULL,
+	    "File with the password of user", "/etc/postern/secrets/gmail" },
+	{ "certificate_file", TEXT(D, row.certificate_file), "\"\"", 0, 4000, NULL,
+	    "Our certificate and its chain, PEM", "/etc/postern/secrets/client.pem" },
+	{ "key_file", TEXT(D, row.key_file), "\"\"", 0, 4000, NULL, "Private key of our certificate, PEM",
+	    "/etc/postern/secrets/client.key" },
+	{ "ca_file", TEXT(D, row.ca_file), "\"\"", 0, 4000, NULL,
+	    "Who may have signed the server's certificate, PEM; \"\" is whom this host trusts",
+	    "/etc/postern/relay-ca.pem" },
+	{ "from_filter", LIST(D, from_filter), "{\"\"}", 0, 1000, NULL,
+	    "Odoo's filter: addresses and domains (without their subdomains) that may be sent from; not set "
+	    "is no filter, an empty list is one that nothing passes", "{\"acme.example\"}" },
+	{ "priority", NUMBER(D, row.priority), "10", 0, INT32_MAX, NULL,
+	    "Odoo's order, lowest first; equal ones as they stand here", NULL },
+	{ "active", BOOL(D, row.active), "yes", 0, 0, NULL, "It is used; no is Odoo's archived", NULL },
+	{ "mass_mailing", BOOL(D, row.mass_mailing), "no", 0, 0, NULL,
+	    "It is for mass mailing, which then leaves by no other", NULL },
+	{ "owner", TEXT(D, row.owner), "\"\"", 0, 320, NULL,
+	    "SASL login whose personal server it is: only for mail of that login and from the one address in "
+	    "from_filter; \"\" is nobody's", NULL },
+	{ "sasl_users", LIST(D, row.sasl_users), "{}", 0, 10000, NULL,
+	    "Logins whose mail the policy service sends here", "{\"odoo\"}" },
+	{ "limits", LIST(D, limits), "{}", 0, 16, NULL,
+	    "Recipients at most, N/day, N/hour, N/minute (rolling) and N/message",
+	    "{\"500/day\", \"30/minute\", \"100/message\"}" },
+	{ "oauth_token_url", TEXT(D, row.oauth_token_url), "\"\"", 0, 2000, NULL,
+	    "Where tokens are fetched, for authentication = oauth",
+	    "\"https://oauth2.googleapis.com/token\"" },
+	{ "oauth_client_id", TEXT(D, row.oauth_client_id), "\"\"", 0, 1000, NULL,
+	    "Id that the provider gave this application", "postern.apps.example" },
+	{ "oauth_client_secret_file", TEXT(D, row.oauth_client_secret_file), "\"\"", 0, 4000, NULL,
+	    "File with the application's secret", "/etc/postern/secrets/client" },
+	{ "oauth_refresh_token_file", TEXT(D, row.oauth_refresh_token_file), "\"\"", 0, 4000, NULL,
+	    "File with the refresh token; \"\" asks for a token as the application itself",
+	    "/etc/postern/secrets/refresh" },
+	{ "oauth_scope", TEXT(D, row.oauth_scope), "\"\"", 0, 1000, NULL, "What the token is for",
+	    "\"https://mail.google.com/\"" },
+};
+#undef D
+
 #define D pn_draft_model
 static const struct pn_key model_keys[] = {
 	{ "label", TEXT(D, row.label), "\"\"", 0, 256, NULL,
@@ -174,20 +279,23 @@ static const struct pn_key model_keys[] = {
 #undef D
 
 const struct pn_key_table pn_key_tables[PN_KEYS_SECTIONS] = {
-	[PN_KEYS_GLOBAL] = { "", "", "", "The whole host", global_keys, PN_COUNT(global_keys) },
+	[PN_KEYS_GLOBAL] = { "", "", "", "The whole host", global_keys, PN_COUNT(global_keys), false },
 	[PN_KEYS_GATEWAY] = { "gateway", "main", "NAME",
 	    "One application behind Postfix, usually one Odoo database", gateway_keys,
-	    PN_COUNT(gateway_keys) },
+	    PN_COUNT(gateway_keys), false },
 	[PN_KEYS_DOMAIN] = { "domain", "acme.example", "DOMAIN",
 	    "A domain whose mail goes to a gateway: one of Odoo's alias domains", domain_keys,
-	    PN_COUNT(domain_keys) },
+	    PN_COUNT(domain_keys), false },
 	[PN_KEYS_ALIAS] = { "alias", "sales@acme.example", "ADDRESS",
 	    "One of Odoo's aliases; many go better into a table in aliases.d/", alias_keys,
-	    PN_COUNT(alias_keys) },
+	    PN_COUNT(alias_keys), false },
+	[PN_KEYS_RELAY] = { "relay", "transactional", "NAME",
+	    "A server that outbound mail leaves by: one of Odoo's Outgoing Mail Servers", relay_keys,
+	    PN_COUNT(relay_keys), true },
 	[PN_KEYS_MODEL] = { "model", "x_helpdesk.ticket", "MODEL",
 	    "What mail can do with an Odoo model; those of a standard Odoo 19 are built in and only what a "
 	    "section sets is changed. A model that is not listed accepts mail", model_keys,
-	    PN_COUNT(model_keys) },
+	    PN_COUNT(model_keys), false },
 };
 
 const struct pn_key *

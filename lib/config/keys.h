@@ -37,6 +37,7 @@ enum pn_key_section {
 	PN_KEYS_GATEWAY,
 	PN_KEYS_DOMAIN,
 	PN_KEYS_ALIAS,
+	PN_KEYS_RELAY,
 	PN_KEYS_MODEL,
 	PN_KEYS_SECTIONS,	/* how many there are */
 };
@@ -48,6 +49,7 @@ struct pn_key_table {
 	const char *help;
 	const struct pn_key *v;
 	size_t n;
+	bool optional;		/* commented out in the sample file */
 };
 
 extern const struct pn_key_table pn_key_tables[PN_KEYS_SECTIONS];
@@ -58,6 +60,10 @@ struct pn_draft_global {
 	struct pn_config config;
 	enum pn_log_target log;
 	struct pn_strs networks;
+	struct pn_personal {
+		uint64_t minutes, minutes_outlook;
+		bool disabled;
+	} personal;
 };
 
 enum pn_conf_unreadable { PN_CONF_HAND_OVER, PN_CONF_REJECT };
@@ -79,6 +85,13 @@ struct pn_draft_domain {
 struct pn_draft_alias {
 	struct pn_alias_row row;
 	struct pn_place place;
+};
+
+struct pn_draft_relay {
+	struct pn_relay row;
+	unsigned preset;	/* of pn_presets */
+	uint64_t port;
+	struct pn_strs from_filter, limits;
 };
 
 struct pn_draft_model {

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "postern/address.h"
 #include "postern/alias_name.h"
 #include "postern/idn.h"
 #include "postern/nearest.h"
@@ -67,6 +68,22 @@ pn_section_apply(struct pn_loader *l, const struct pn_conf_section *section,
 			    table->v[i].name, table->v[i].name, table->v[i].example);
 }
 
+struct pn_named *
+pn_sections_of(struct pn_loader *l, const char *kind, size_t *count)
+{
+	struct pn_named *names = PN_ARENA_ARRAY(l->arena, struct pn_named, l->tree.n);
+	size_t n = 0;
+
+	for (size_t i = 1; i < l->tree.n; i++) {
+		const struct pn_conf_section *s = &l->tree.sections[i];
+
+		if (pn_str_eq(s->kind, pn_str_c(kind)) && s->title.n > 0)
+			names[n++] = (struct pn_named){ s->title, s->place, i };
+	}
+	*count = n;
+	return names;
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -117,7 +134,7 @@ check_section(struct pn_loader *l, const struct pn_conf_section *section)
 		    "there is no section %s; did you mean %s?", pn_show(section->kind, l->arena), nearest);
 	else
 		pn_report_error(l->report, section->place, PN_STR_EMPTY,
-		    "there is no section %s; use gateway, domain, alias or model",
+		    "there is no section %s; use gateway, domain, alias, relay or model",
 		    pn_show(section->kind, l->arena));
 }
 
@@ -155,6 +172,16 @@ pn_conf_address(struct pn_str text, struct pn_arena *arena, struct pn_str *out, 
 		return true;
 	}
 	return false;
+}
+
+void
+pn_load_addresses(struct pn_loader *l, const struct pn_conf_section *section, const char *key,
+    struct pn_strs *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (pn_address_normalize(list->v[i], true, l->arena, &list->v[i]) != PN_OK)
+			pn_report_error(l->report, pn_section_place(section, key), pn_str_c(key),
+			    "%s is not one address; write local@domain", pn_show(list->v[i], l->arena));
 }
 
 /* "192.0.2.0/24", "2001:db8::1" */
@@ -221,6 +248,22 @@ load_socket(struct pn_loader *l, const char *key, struct pn_str *socket)
 	*socket = pn_arena_printf(l->arena, "unix:" PN_STR_FMT, PN_STR_ARG(path));
 }
 
+/* Policy requests name users and senders: they stay on the host. */
+static void
+check_loopback(struct pn_loader *l, const char *key, struct pn_str address)
+{
+	size_t colon = pn_str_find_last(address, ':');
+	struct pn_str host = pn_str_head(address, colon);
+	uint64_t port = 0;
+	bool good = colon != PN_STR_NONE && pn_str_to_u64(pn_str_from(address, colon + 1), 65535, &port);
+
+	if (address.n > 0 && !(good && port > 0 &&
+	    (pn_str_eq(host, PN_STR("127.0.0.1")) || pn_str_eq(host, PN_STR("[::1]")))))
+		pn_report_error(l->report, pn_section_place(l->tree.sections, key), pn_str_c(key),
+		    "%s is no address of loopback; write 127.0.0.1:PORT or [::1]:PORT",
+		    pn_show(address, l->arena));
+}
+
 static void
 load_hostname(struct pn_loader *l, struct pn_str *hostname)
 {
@@ -254,6 +297,14 @@ pn_load_globals(struct pn_loader *l)
 	l->config->store.path = l->config->state_directory.p;
 	load_socket(l, "milter_socket", &l->config->milter_socket);
 	load_socket(l, "map_socket", &l->config->map_socket);
+	if (l->config->policy_socket.n > 0)
+		load_socket(l, "policy_socket", &l->config->policy_socket);
+	check_loopback(l, "policy_tcp", l->config->policy_tcp);
+	if (l->config->mail_log.n > 0 && !pn_str_eq(l->config->mail_log, PN_STR("journal")))
+		l->config->mail_log = pn_path_beside(l->path, l->config->mail_log, arena);
+	pn_load_addresses(l, l->tree.sections, "mass_mailing_senders", &l->config->mass.senders);
+	l->config->personal_relays = !draft.personal.disabled;
+	l->personal = draft.personal;
 	load_hostname(l, &l->config->hostname);
 	load_networks(l, draft.networks);
 }
@@ -278,6 +329,7 @@ pn_conf_load(struct pn_conf_files files, const char *path, struct pn_config *con
 	pn_load_gateways(&l);
 	pn_load_domains(&l);
 	pn_check_targets(&l);
+	pn_load_relays(&l);
 	pn_load_alias_sections(&l);
 	for (size_t i = 0; i < files.n; i++)
 		if (files.v[i].is_table)

@@ -29,6 +29,7 @@ struct pn_loader {
 	struct pn_gateway *gateways;
 	struct pn_place *gateway_places;
 	size_t gateway_count;
+	struct pn_personal personal;	/* Odoo's parameters for personal servers */
 	bool domains_missing;	/* some domain was left out: do not blame its aliases */
 	struct pn_draft_alias *aliases;
 	size_t alias_count, alias_cap;
@@ -44,6 +45,9 @@ struct pn_named {
 /* Sorts by name, earlier places first, and reports every name but the first of
  * its kind.  twice[i] is set for those; it may be NULL. */
 void pn_names_unique(struct pn_loader *l, struct pn_named *v, size_t n, const char *what, bool *twice);
+
+/* The sections of a kind that have a title; .i is their index in the tree. */
+struct pn_named *pn_sections_of(struct pn_loader *l, const char *kind, size_t *count);
 
 /* Which table describes the section; NULL: there is no such section. */
 const struct pn_key_table *pn_section_table(struct pn_str kind);
@@ -63,6 +67,10 @@ const struct pn_gateway *pn_gateway_wanted(struct pn_loader *l, struct pn_str na
  * domain in A-labels.  *out is in the arena; false: *why says what is wrong. */
 bool pn_conf_address(struct pn_str text, struct pn_arena *arena, struct pn_str *out, const char **why);
 
+/* Normalises the addresses of a list, in place; what is none is reported. */
+void pn_load_addresses(struct pn_loader *l, const struct pn_conf_section *section, const char *key,
+    struct pn_strs *list);
+
 /* A domain in A-labels, lower case, of letters that a domain may have. */
 bool pn_conf_domain(struct pn_str text, struct pn_arena *arena, struct pn_str *out);
 
@@ -74,6 +82,7 @@ void pn_load_models(struct pn_loader *l);
 void pn_load_gateways(struct pn_loader *l);
 void pn_load_domains(struct pn_loader *l);
 void pn_check_targets(struct pn_loader *l);
+void pn_load_relays(struct pn_loader *l);
 void pn_load_alias_sections(struct pn_loader *l);
 void pn_load_alias_table(struct pn_loader *l, const struct pn_conf_file *file);
 void pn_finish_aliases(struct pn_loader *l);

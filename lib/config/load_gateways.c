@@ -55,17 +55,6 @@ load_address(struct pn_loader *l, const struct pn_conf_section *section, const c
 		    pn_show(*field, l->arena), why);
 }
 
-/* Odoo rule 9.2: compared with the normalised sender. */
-static void
-load_allowed_senders(struct pn_loader *l, const struct pn_conf_section *section, struct pn_strs *senders)
-{
-	for (size_t i = 0; i < senders->n; i++)
-		if (pn_address_normalize(senders->v[i], true, l->arena, &senders->v[i]) != PN_OK)
-			pn_report_error(l->report, pn_section_place(section, "mail.gateway.allowed"),
-			    PN_STR("mail.gateway.allowed"), "%s is not one address; write local@domain",
-			    pn_show(senders->v[i], l->arena));
-}
-
 /* Odoo rule 6.2: "a.example, b.example" as Odoo has it, or a list. */
 static void
 load_allowed_domains(struct pn_loader *l, const struct pn_conf_section *section, struct pn_strs from,
@@ -104,26 +93,11 @@ load_gateway(struct pn_loader *l, const struct pn_conf_section *section,
 		    pn_show(section->title, l->arena), NAME_MAX_BYTES);
 	load_target(l, section, draft.target, &draft.row);
 	load_address(l, section, "bounce_target", &draft.row.bounce_target);
-	load_allowed_senders(l, section, &draft.row.allowed_senders);
+	/* Odoo rule 9.2: compared with the normalised sender */
+	pn_load_addresses(l, section, "mail.gateway.allowed", &draft.row.allowed_senders);
 	load_allowed_domains(l, section, draft.allowed_domains, &draft.row.allowed_domains);
 	draft.row.unreadable_reject = draft.unreadable == PN_CONF_REJECT;
 	return draft.row;
-}
-
-static struct pn_named *
-names_of(struct pn_loader *l, const char *kind, size_t *count)
-{
-	struct pn_named *names = PN_ARENA_ARRAY(l->arena, struct pn_named, l->tree.n);
-	size_t n = 0;
-
-	for (size_t i = 1; i < l->tree.n; i++) {
-		const struct pn_conf_section *s = &l->tree.sections[i];
-
-		if (pn_str_eq(s->kind, pn_str_c(kind)) && s->title.n > 0)
-			names[n++] = (struct pn_named){ s->title, s->place, i };
-	}
-	*count = n;
-	return names;
 }
 
 void
@@ -132,7 +106,7 @@ pn_load_gateways(struct pn_loader *l)
 	bool *twice = PN_ARENA_ARRAY(l->arena, bool, l->tree.n);
 	struct pn_draft_gateway defaults = { .target = PN_STR_EMPTY };
 	size_t wanted, n = 0;
-	struct pn_named *names = names_of(l, "gateway", &wanted);
+	struct pn_named *names = pn_sections_of(l, "gateway", &wanted);
 
 	pn_names_unique(l, names, wanted, "gateway", twice);
 	pn_keys_defaults(&pn_key_tables[PN_KEYS_GATEWAY], &defaults, l->arena);

@@ -171,18 +171,20 @@ pn_config_sample(struct pn_buf *out)
 		if (t > 0) {
 			pn_buf_add_char(out, '\n');
 			print_comment(out, "", table->help);
-			pn_buf_addf(out, "%s \"%s\" {", table->section, table->title);
+			pn_buf_addf(out, "%s%s \"%s\" {", table->optional ? "#" : "", table->section,
+			    table->title);
 		}
 		for (size_t i = 0; i < table->n; i++)
 			sample_key(out, &table->v[i], t > 0 ? "\t" : "");
 		if (t > 0)
-			pn_buf_add_c(out, "}\n");
+			pn_buf_add_c(out, table->optional ? "#}\n" : "}\n");
 	}
 }
 
 /* -- the manual page ------------------------------------------------------------------ */
 
-/* Text that mdoc takes as text: no line of it begins a macro. */
+/* Text that mdoc takes as text: no line of it begins a macro, each sentence begins
+ * a line. */
 static void
 print_mdoc(struct pn_buf *out, const char *text)
 {
@@ -193,6 +195,8 @@ print_mdoc(struct pn_buf *out, const char *text)
 			pn_buf_add_c(out, "\\(dq");
 		else if (*p == '-')
 			pn_buf_add_c(out, "\\-");
+		else if (*p == ' ' && p > text && p[-1] == '.' && pn_is_upper(p[1]))
+			pn_buf_add_char(out, '\n');
 		else if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
 			pn_buf_addf(out, "\\&%c", *p);
 		else
@@ -261,6 +265,42 @@ manual_key(struct pn_buf *out, const struct pn_key *key)
 	pn_buf_add_c(out, ".\n");
 }
 
+static void
+manual_preset(struct pn_buf *out, const struct pn_preset *preset)
+{
+	const struct { const char *name, *value; } rows[] = {
+		{ preset->own_host ? "host, to be set, like" : "host", preset->host },
+		{ "port", preset->port },
+		{ "other ports", preset->other_ports },
+		{ "security", preset->security },
+		{ "authentication", preset->authentication },
+		{ "limits", preset->limits },
+	};
+
+	pn_buf_addf(out, ".It Cm %s\n", preset->name);
+	for (size_t i = 0; i < PN_COUNT(rows); i++) {
+		if (*rows[i].value == '\0')
+			continue;
+		pn_buf_addf(out, "%s%s ", i > 0 ? ";\n" : "", rows[i].name);
+		print_mdoc(out, rows[i].value);
+	}
+	pn_buf_add_c(out, ".\n");
+	print_mdoc(out, preset->login);
+	pn_buf_add_char(out, '\n');
+}
+
+static void
+manual_presets(struct pn_buf *out)
+{
+	pn_buf_add_c(out, ".Ss Presets of relays\n"
+	    "What a preset gives to the keys that a relay does not set.\n"
+	    "Limits are those of a plain account; one's own go into\n.Ic limits .\n"
+	    ".Bl -tag -width Ds\n");
+	for (size_t i = 0; i < pn_preset_count; i++)
+		manual_preset(out, &pn_presets[i]);
+	pn_buf_add_c(out, ".El\n");
+}
+
 void
 pn_config_manual(struct pn_buf *out)
 {
@@ -277,4 +317,5 @@ pn_config_manual(struct pn_buf *out)
 			manual_key(out, &table->v[i]);
 		pn_buf_add_c(out, ".El\n");
 	}
+	manual_presets(out);
 }

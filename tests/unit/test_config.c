@@ -44,6 +44,7 @@ static const struct pn_str no_table = { NULL, 0 };
 
 /* -- numbers, times, choices ----------------------------------------------------- */
 
+#define LOOPBACK "is no address of loopback; write 127.0.0.1:PORT or [::1]:PORT\n"
 static const struct {
 	const char *text;
 	size_t offset;
@@ -106,7 +107,23 @@ static const struct {
 	{ "colour = red", 0, 0,
 	    "f:1: no such key as \"colour\"; remove it (postern config -d lists all keys)\n" },
 	{ "twin_lease = 60", 0, 0, "f:1: \"twin_lease\" is a key of a gateway section; move it into one\n" },
-	{ "relay \"x\" { }", 0, 0, "f:1: there is no section \"relay\"; use gateway, domain, alias or model\n" },
+	{ "server \"x\" { }", 0, 0,
+	    "f:1: there is no section \"server\"; use gateway, domain, alias, relay or model\n" },
+	{ "policy_socket = inet:1@127.0.0.1", 0, 0,
+	    "f:1: policy_socket: \"inet:1@127.0.0.1\" is not a socket; write unix:/path\n" },
+	{ "policy_tcp = 192.0.2.1:10031", 0, 0, "f:1: policy_tcp: \"192.0.2.1:10031\" " LOOPBACK },
+	{ "policy_tcp = 0.0.0.0:10031", 0, 0, "f:1: policy_tcp: \"0.0.0.0:10031\" " LOOPBACK },
+	{ "policy_tcp = 127.0.0.1", 0, 0, "f:1: policy_tcp: \"127.0.0.1\" " LOOPBACK },
+	{ "policy_tcp = 127.0.0.1:0", 0, 0, "f:1: policy_tcp: \"127.0.0.1:0\" " LOOPBACK },
+	{ "policy_tcp = 127.0.0.1:65536", 0, 0, "f:1: policy_tcp: \"127.0.0.1:65536\" " LOOPBACK },
+	{ "policy_tcp = ::1:10031", 0, 0, "f:1: policy_tcp: \"::1:10031\" " LOOPBACK },
+	{ "policy_tcp = \"[::1]:65535\"", G(policy_tcp.n), 11, NULL },
+	{ "policy_tcp = 127.0.0.1:1", G(policy_tcp.n), 11, NULL },
+	{ "when_spent = wait", 0, 0, "f:1: when_spent: \"wait\" is not known; write one of: queue refuse\n" },
+	{ "mass_mailing_senders = {a@b.example, news}", 0, 0,
+	    "f:1: mass_mailing_senders: \"news\" is not one address; write local@domain\n" },
+	{ "mail.default.from_filter = \"a.example, @b.example\"", 0, 0, "f:1: warning: "
+	    "mail.default.from_filter: \"@b.example\" never matches; leave the @ out to name a domain\n" },
 	{ "domian \"x\" { }", 0, 0, "f:1: there is no section \"domian\"; did you mean domain?\n" },
 	{ "model { }", 0, 0, "f:1: model: the section needs a name; write model \"...\" {\n" },
 };
@@ -125,7 +142,7 @@ test_values(void **state)
 		load_text(&l, pn_buf_str(&text), no_table);
 		if (strcmp(values[i].report == NULL ? "" : values[i].report, pn_buf_c(&l.report.text)) != 0)
 			fail_msg("%s: %s", values[i].text, pn_buf_c(&l.report.text));
-		assert_int_equal(l.status, values[i].report == NULL ? PN_OK : PN_INVALID);
+		assert_int_equal(l.status, l.report.errors == 0 ? PN_OK : PN_INVALID);
 		memcpy(&value, (const char *)&l.config + values[i].offset, sizeof(value));
 		if (values[i].report == NULL && value != values[i].value)
 			fail_msg("%s: %llu", values[i].text, (unsigned long long)value);
@@ -156,6 +173,15 @@ test_defaults(void **state)
 	assert_int_equal(c->outbound_daemons.n, 1);
 	assert_str(c->outbound_daemons.v[0], "ORIGINATING");
 	assert_int_equal(c->outbound_network_count, 0);
+	assert_str(c->policy_socket, "unix:/var/spool/postfix/postern/policy.sock");
+	assert_int_equal(c->policy_tcp.n + c->default_from_filter.n + c->relays.n, 0);
+	assert_int_equal(c->policy_contexts.n, 1);
+	assert_str(c->policy_contexts.v[0], "submission");
+	assert_int_equal(c->when_spent, PN_WHEN_SPENT_QUEUE);
+	assert_true(c->rewrite && c->personal_relays);
+	assert_int_equal(c->mass.headers.n + c->mass.senders.n, 0);
+	assert_str(c->mail_log, "/var/log/mail.log");
+	assert_str(c->postfix_user, "postfix");
 	assert_int_equal(c->mixed, PN_MIXED_HAND_OVER);
 	assert_int_equal(c->header_limit, 256 << 10);
 	assert_int_equal(c->recipient_limit, 1000);
@@ -311,6 +337,23 @@ check_aliases(const struct pn_config *c)
 }
 
 static void
+check_relays(const struct pn_relays *relays)
+{
+	assert_int_equal(relays->n, 2);
+	assert_str(relays->v[0].name, "transactional");
+	assert_str(relays->v[0].host, "smtp.gmail.com");
+	assert_int_equal(relays->v[0].gateway.n, 0);
+	assert_str(relays->v[0].password_file, "tests/data/config/secrets/gmail");
+	assert_str(relays->v[0].from_filter, "acme.example,B\xc3\xbcro <buero@beta.example>");
+	assert_int_equal(relays->v[0].limit_count, 2);
+	assert_str(relays->v[1].name, "mass");
+	assert_str(relays->v[1].gateway, "online");
+	assert_int_equal(relays->v[1].security, PN_SECURITY_SSL_STRICT);
+	assert_true(relays->v[1].mass_mailing);
+	assert_int_equal(relays->v[1].limits[0].most, 50);
+}
+
+static void
 test_two_gateways(void **state)
 {
 	struct pn_config_report report;
@@ -328,6 +371,7 @@ test_two_gateways(void **state)
 	check_domains(&c->directory);
 	check_models(&c->directory.models);
 	check_aliases(c);
+	check_relays(&c->relays);
 	pn_config_free(c);
 	pn_config_report_done(&report);
 }
@@ -578,6 +622,7 @@ test_hostile(void **state)
 		{ "gateways", "gateway g {}\n", false },
 		{ "domains", "domain a.example {}\n", false },
 		{ "models", "model m.m {}\n", false },
+		{ "relays", "relay r {}\n", false },
 		{ "aliases", "alias a@a.example {}\n", false },
 		{ "appended lists", "outbound_daemons += {a}\n", false },
 		{ "a long line", "x", true },
@@ -619,15 +664,18 @@ static const struct {
 	{ "the default written out", "", "log = stderr\nmax_sessions = 2000\nsocket_mode = 0660\nthread_lifetime = 400d",
 	    "" },
 	{ "what is followed", "", "debug = yes\nheader_limit = 1M\nrecipient_limit = 5\nmixed = separate\n"
-	    "hostname = x.example\noutbound_sendmail = yes\noutbound_daemons = {x}\noutbound_networks = {192.0.2.1}", "" },
+	    "hostname = x.example\noutbound_sendmail = yes\noutbound_daemons = {x}\noutbound_networks = {192.0.2.1}\n"
+	    "policy_contexts = {x}\nwhen_spent = refuse\nrewrite = no\nrelay r { host = r.example }", "" },
 	{ "one of each kind", "", "milter_socket = unix:/m\nlog = syslog\nsocket_mode = 0666\nthread_lifetime = 1d",
 	    "milter_socket\nsocket_mode\nlog\nthread_lifetime\n" },
 	{ "back again", "log = syslog\nsocket_group = mail", "", "socket_group\nlog\n" },
 	{ "all", "", "directory_map_size = 1G\nstate_map_size = 1G\nbounce_limit = 1000\nwindow_limit = 1000\n"
 	    "thread_limit = 1000\nbounce_lifetime = 1d\nthread_lifetime = 1d\nmax_sessions = 1\nlog = syslog\n"
 	    "socket_mode = 0600\nsocket_group = \"\"\nmap_socket = unix:/p\nmilter_socket = unix:/m\n"
+	    "policy_socket = unix:/q\npolicy_tcp = 127.0.0.1:1\nmail_log = journal\n"
 	    "state_directory = /s",
-	    "state_directory\nmilter_socket\nmap_socket\nsocket_group\nsocket_mode\nlog\nmax_sessions\n"
+	    "state_directory\nmilter_socket\nmap_socket\npolicy_socket\npolicy_tcp\nsocket_group\nsocket_mode\n"
+	    "log\nmax_sessions\nmail_log\n"
 	    "thread_lifetime\nbounce_lifetime\nthread_limit\nwindow_limit\nbounce_limit\nstate_map_size\n"
 	    "directory_map_size\n" },
 };

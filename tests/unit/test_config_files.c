@@ -208,7 +208,7 @@ test_print_defaults(void **state)
 {
 	static const char *const lines[] = { "state_directory = /var/lib/postern", "thread_lifetime = 400d",
 		"socket_mode = 0660", "gateway \"NAME\" {", " target must be set", "mail.gateway.loop.minutes = 120",
-		"bounce_alias = bounce", "contact = everyone", "accepts_mail = yes" };
+		"bounce_alias = bounce", "contact = everyone", "relay \"NAME\" {", "priority = 10", "accepts_mail = yes" };
 	struct pn_config_report report;
 	struct pn_buf out;
 
@@ -283,6 +283,7 @@ test_sample_loads(void **state)
 		assert_int_equal(c->alias_count, 1);
 		assert_int_equal(c->outbound_network_count, i == 0 ? 0 : 2);
 		assert_int_equal(c->directory.gateways[0].allowed_senders.n, i);
+		assert_int_equal(c->relays.n, i);
 		pn_config_free(c);
 		pn_config_report_done(&report);
 	}
@@ -319,6 +320,12 @@ test_manual(void **state)
 		keys++;
 	}
 	assert_true(keys > 50);
+	for (size_t i = 0; i < pn_preset_count; i++) {
+		char item[200];
+
+		(void)snprintf(item, sizeof(item), ".It Cm %s", pn_presets[i].name);
+		assert_true(has_line(&manual, item));
+	}
 	/* what roff would take for a macro is none of ours */
 	rest = pn_buf_str(&manual);
 	while (pn_str_split(&rest, '\n', &line))
