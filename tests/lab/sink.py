@@ -11,6 +11,7 @@ from base import LabError, Server, to_bytes, to_text
 
 DEFAULT_EXTENSIONS = ("PIPELINING", "SIZE 0", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "ENHANCEDSTATUSCODES")
 DROP = object()		# a hook's answer: close the connection without a reply
+HANG = object()		# a hook's answer: say nothing more, until the peer is tired of it
 
 
 class Path:
@@ -62,6 +63,7 @@ class Transaction:
 		self.time = time.time()
 
 	client = helo = auth = None
+	tls = subject = None		# Relay: the TLS version, the name in the client's certificate
 
 	@property
 	def sender(self):
@@ -112,7 +114,7 @@ class Sink(Server):
 	"""listen: None (a free port: .port), a port, or a unix socket's path.  protocol: "smtp" or "lmtp".
 
 	hook(stage, transaction, arg) may answer any stage: None for the usual answer, a reply ("450 4.2.0 later"; a
-	list of lines is sent as a multi-line reply), or DROP.  Stages: connect, helo, auth, mail, rcpt, data, eom, rset, noop, quit.
+	list of lines is sent as a multi-line reply), DROP or HANG.  Stages: connect, helo, auth, mail, rcpt, data, eom, rset, noop, quit.
 	`arg` is the Path at mail and rcpt, for LMTP also at eom (asked once per recipient), else the text after the command.
 	users (user -> password) makes it demand AUTH PLAIN.
 	"""
@@ -131,6 +133,10 @@ class Sink(Server):
 	def nexthop(self):
 		"""As Postfix writes it: relayhost, transport_maps."""
 		return "unix:" + self.path if self.path else "[127.0.0.1]:%d" % self.port
+
+	@property
+	def wants_login(self):
+		return bool(self.users)
 
 	@property
 	def messages(self):
@@ -159,10 +165,14 @@ class Sink(Server):
 			self.commands.clear()
 
 	def serve(self, sock, peer):
-		_Session(self, sock, peer).run()
+		Session(self, sock, peer).run()
 
 
-class _Session:
+class Session:
+	"""One connection; each _do_VERB answers one command, and ends the session by returning False."""
+
+	tls = subject = None
+
 	def __init__(self, sink, sock, peer):
 		self.sink, self.sock = sink, sock
 		self.number = next(sink._numbers)
@@ -193,10 +203,17 @@ class _Session:
 
 	def _say(self, stage, usual, arg):
 		"""Asks the hook, sends its answer or the usual one; returns what was sent (its first line)."""
-		answer = self.sink.hook(stage, self.tr, arg) if self.sink.hook else None
-		if answer is DROP:
-			raise ConnectionAbortedError
+		answer = self._ask(stage, arg)
 		return self._send(usual if answer is None else answer)
+
+	def _ask(self, stage, arg):
+		answer = self.sink.hook(stage, self.tr, arg) if self.sink.hook else None
+		if answer is HANG:
+			while self.sock.recv(65536):
+				pass
+		if answer in (DROP, HANG):
+			raise ConnectionAbortedError
+		return answer
 
 	def _send(self, reply):
 		lines = [reply] if isinstance(reply, (str, bytes)) else list(reply)
@@ -209,10 +226,11 @@ class _Session:
 
 	def _hello(self, arg, extended):
 		self.helo, self.tr = arg, None
-		extensions = self.sink.extensions if extended else ()
-		if extended and self.sink.users:
-			extensions += ("AUTH PLAIN",)
+		extensions = self.sink.extensions + self._offers() if extended else ()
 		self._say("helo", ["250 " + x for x in (self.sink.name,) + extensions], arg)
+
+	def _offers(self):
+		return ("AUTH PLAIN",) if self.sink.users else ()
 
 	def _do_helo(self, arg):
 		self._hello(arg, False)
@@ -234,12 +252,13 @@ class _Session:
 			self.auth = user
 
 	def _do_mail(self, arg):
-		if self.sink.users and not self.auth:
+		if self.sink.wants_login and not self.auth:
 			self._send("530 5.7.0 authentication required")
 			return
 		mail = Path(arg.partition(":")[2])
 		self.tr = Transaction(self.number, mail)
 		self.tr.client, self.tr.helo, self.tr.auth = self.peer, self.helo, self.auth
+		self.tr.tls, self.tr.subject = self.tls, self.subject
 		with self.sink._changed:
 			self.sink.transactions.append(self.tr)
 		mail.reply = self._say("mail", "250 2.1.0 ok", mail)
@@ -294,9 +313,7 @@ class _Session:
 
 	def _answer_end(self, arg):
 		tr = self.tr
-		answer = self.sink.hook("eom", tr, arg) if self.sink.hook else None
-		if answer is DROP:
-			raise ConnectionAbortedError
+		answer = self._ask("eom", arg)
 		answer = "250 2.0.0 ok" if answer is None else answer
 		# Recorded before the reply leaves: whoever has seen the reply finds the message here.
 		last = to_bytes(answer if isinstance(answer, (str, bytes)) else answer[-1])

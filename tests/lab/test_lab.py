@@ -1,10 +1,15 @@
 """The lab tries itself: no program of ours takes part."""
 
+import base64
 import os
 import signal
+import smtplib
+import ssl
 import time
 
 from lab import *
+from mapserver import MapServer
+from relay import HANG, Authority, Relay
 
 MESSAGE = """\
 From: Ann <ann@sender.test>
@@ -333,6 +338,201 @@ def test_restart_keeps_the_queue():
 
 def test_main_cf_fragment():
 	assert parse_main_cf("# c\na = 1\nb = {\n  # no\n x,\n\ty }\n\na=2\n") == {"a": "2", "b": "{\n x,\n y }"}
+
+
+# --- providers
+
+def provider(relay, ca=None, client=None):
+	"""An smtplib client of the relay, over TLS if it has a certificate."""
+	if relay.security == "plain":
+		return smtplib.SMTP("127.0.0.1", relay.port, timeout=10)
+	context = ssl.create_default_context(cafile=ca.file)
+	if client:
+		context.load_cert_chain(client)
+	if relay.security == "ssl":
+		return smtplib.SMTP_SSL("localhost", relay.port, timeout=10, context=context)
+	smtp = smtplib.SMTP("localhost", relay.port, timeout=10)
+	try:
+		smtp.starttls(context=context)
+	except Exception:
+		smtp.close()
+		raise
+	return smtp
+
+
+def bearer(mechanism, user, token):
+	if mechanism == "XOAUTH2":
+		return "user=%s\1auth=Bearer %s\1\1" % (user, token)
+	return "n,a=%s,\1host=h\1auth=Bearer %s\1\1" % (user, token)
+
+
+@cases(("plain", "plain"), ("STARTTLS", "starttls"), ("implicit TLS", "ssl"))
+def test_relay_login(ctx, security):
+	ca = Authority(ctx.tmp)
+	with Relay(security, ca.certificate("localhost"), users={"odoo": "secret"}) as relay:
+		with provider(relay, ca) as smtp:
+			smtp.login("odoo", "secret")
+			smtp.sendmail("a@s.test", ["b@t.test"], MESSAGE)
+		t = relay.wait_one()
+		assert (t.auth, t.subject, bool(t.tls)) == ("odoo", None, security != "plain")
+		assert [(l.mechanism, l.user, l.secret, l.ok) for l in relay.logins] == [("PLAIN", "odoo", "secret", True)]
+		with provider(relay, ca) as smtp:
+			smtp.ehlo()
+			assert smtp.docmd("MAIL FROM:<a@s.test>")[0] == 530
+		if security == "starttls":
+			with smtplib.SMTP("localhost", relay.port, timeout=10) as smtp:
+				smtp.ehlo()
+				assert not smtp.has_extn("auth") and smtp.docmd("AUTH PLAIN AG9kb28Ac2VjcmV0")[0] == 538
+		relay.answers["connect"] = "554 5.7.1 go away"
+		try:
+			provider(relay, ca)
+		except smtplib.SMTPConnectError as e:
+			assert e.smtp_code == 554
+			return
+		raise AssertionError("greeted")
+
+
+@cases(
+	("PLAIN", "AUTH PLAIN " + base64.b64encode(b"\0odoo\0secret").decode(), (), 235),
+	("PLAIN in two", "AUTH PLAIN", ("\0odoo\0secret",), 235),
+	("LOGIN", "AUTH LOGIN", ("odoo", "secret"), 235),
+	("LOGIN with the user", "AUTH login b2Rvbw==", ("secret",), 235),
+	("wrong password", "AUTH LOGIN", ("odoo", "Secret"), 535),
+	("not base64", "AUTH PLAIN ?", (), 501),
+	("cancelled", "AUTH LOGIN", (b"*",), 501),
+	("incomplete", "AUTH PLAIN b2Rvbw==", (), 501),
+	("not offered", "AUTH XOAUTH2 b2Rvbw==", (), 504))
+def test_relay_auth_dialogue(first, rest, code):
+	with Relay(users={"odoo": "secret"}) as relay, Client(relay.address) as c:
+		assert c.extensions["AUTH"] == "PLAIN LOGIN"
+		reply = c.cmd(first)
+		for text in rest:
+			assert reply.code == 334, reply
+			reply = c.cmd(text if isinstance(text, bytes) else base64.b64encode(text.encode()))
+		assert reply.code == code, reply
+		assert [l.ok for l in relay.logins] == ([code == 235] if code in (235, 535) else [])
+
+
+@cases(("XOAUTH2", "XOAUTH2"), ("OAUTHBEARER", "OAUTHBEARER"))
+def test_relay_tokens(mechanism):
+	with Relay(tokens=lambda user, token: (user, token) == ("odoo@t.test", "t0k")) as relay:
+		for token, code in (("old", 535), ("t0k", 235)):
+			with Client(relay.address) as c:
+				text = base64.b64encode(bearer(mechanism, "odoo@t.test", token).encode()).decode()
+				reply = c.cmd("AUTH %s %s" % (mechanism, text))
+				if code == 535:
+					assert reply.code == 334 and b'"401"' in base64.b64decode(reply.text)
+					reply = c.cmd(b"AQ==")
+				assert reply.code == code, reply
+				assert c.send_mail("a@s.test", "b@t.test", MESSAGE).code == (250 if code == 235 else 530)
+		assert [(l.secret, l.ok) for l in relay.logins] == [("old", False), ("t0k", True)]
+		assert relay.wait_one().auth == "odoo@t.test"
+
+
+@cases(
+	("right", lambda ca: ca.certificate("localhost"), None),
+	("wrong name", lambda ca: ca.certificate("mail.test"), "Hostname mismatch"),
+	("address only", lambda ca: ca.certificate("127.0.0.1"), "Hostname mismatch"),
+	("expired", lambda ca: ca.certificate("localhost", expired=True), "certificate has expired"),
+	("self-signed", lambda ca: ca.self_signed("localhost"), "self-signed certificate"))
+def test_relay_certificates(ctx, certificate, complaint):
+	ca = Authority(ctx.tmp)
+	for security in ("starttls", "ssl"):
+		with Relay(security, certificate(ca)) as relay:
+			try:
+				with provider(relay, ca) as smtp:
+					smtp.sendmail("a@s.test", ["b@t.test"], MESSAGE)
+				assert complaint is None and relay.wait_one().tls == "TLSv1.3"
+			except ssl.SSLCertVerificationError as e:
+				assert complaint and complaint in str(e), e
+				wait_until(lambda: relay.tls_failures, 5, "the client's complaint")
+
+
+@cases(("none asked", False, False, True), ("asked, none", True, False, True), ("required, none", True, True, False))
+def test_relay_without_client_certificate(ctx, asked, required, welcome):
+	ca = Authority(ctx.tmp)
+	with Relay("ssl", ca.certificate("localhost"), client_ca=ca.file if asked else None,
+	    client_required=required) as relay:
+		try:
+			with provider(relay, ca) as smtp:
+				smtp.sendmail("a@s.test", ["b@t.test"], MESSAGE)
+			assert welcome and relay.wait_one().subject is None
+		except (ssl.SSLError, ConnectionError, smtplib.SMTPServerDisconnected) as e:
+			assert not welcome, e
+			wait_until(lambda: relay.tls_failures, 5, "the relay's complaint")
+
+
+def test_relay_with_client_certificate(ctx):
+	ca = Authority(ctx.tmp)
+	with Relay("starttls", ca.certificate("localhost"), client_ca=ca.file, client_required=True) as relay:
+		with provider(relay, ca, ca.certificate("odoo.test")) as smtp:
+			smtp.sendmail("a@s.test", ["b@t.test"], MESSAGE)
+		assert relay.wait_one().subject == "odoo.test"
+
+
+@cases(("cut", DROP), ("in clear", "500 what?"), ("hangs", HANG))
+def test_relay_breaks_the_handshake(ctx, answer):
+	ca = Authority(ctx.tmp)
+	with Relay("ssl", ca.certificate("localhost"), answers={"handshake": answer}) as relay:
+		context = ssl.create_default_context(cafile=ca.file)
+		try:
+			smtplib.SMTP_SSL("localhost", relay.port, timeout=0.5, context=context)
+		except OSError as e:
+			assert (answer is HANG) == isinstance(e, TimeoutError), e
+			assert not relay.sessions
+			return
+	raise AssertionError("TLS all the same")
+
+
+def test_relay_trouble_changes_while_it_runs():
+	with Relay() as relay, Client(relay.address) as c:
+		for stage, code in (("mail", 450), ("rcpt", 550), ("data", 451), ("eom", 552)):
+			relay.answers = {stage: "%d 4.3.0 no" % code}
+			assert c.send_mail("a@s.test", "b@t.test", MESSAGE).code == code
+			c.rset()
+		relay.answers = {"rcpt": lambda t, path: "550 5.1.1 no" if path.address.startswith("no") else None}
+		r = c.send_mail("a@s.test", ["no@t.test", "b@t.test"], MESSAGE)
+		assert [x.code for x in r.rcpts] == [550, 250] and relay.wait_one().recipients == ["b@t.test"]
+		relay.answers = {"noop": DROP}
+		c.send("NOOP\r\n")
+		assert c.at_end()
+
+
+def test_relay_port_closed_and_opened():
+	with Relay() as relay:
+		old = Client(relay.address)
+		relay.close_port()
+		try:
+			Client(relay.address)
+			raise AssertionError("not refused")
+		except ConnectionRefusedError:
+			pass
+		assert old.cmd("NOOP").code == 250
+		relay.open_port()
+		with Client(relay.address) as c:
+			assert c.cmd("NOOP").code == 250
+		old.close()
+		relay.close_port()
+
+
+def test_map_server(ctx):
+	def answer(name, key):
+		return {"k": "a b", "later": MapServer.TEMP, "empty": ""}.get(key)
+	for listen in (None, ctx.tmp + "/map.sock"):
+		with MapServer(answer, listen) as maps, SocketmapClient(maps.address) as c:
+			assert c.lookup("t", "k") == ("OK", "a b") and c.lookup("t", "empty") == ("OK", "")
+			assert c.lookup("u", "no key") == ("NOTFOUND", "") and c.lookup("u", "later")[0] == "TEMP"
+			assert maps.keys("u") == ["no key", "later"] and maps.wait("t", 2) == ["k", "empty"]
+
+
+def test_map_server_in_the_queue_folder():
+	with Sink() as sink, Postfix() as pf, MapServer(lambda name, key: "smtp:" + sink.nexthop,
+	    pf.socket_path("map.sock")) as maps:
+		pf.main.update(relay_domains="company.test", transport_maps=maps.table("routes"))
+		pf.start()
+		assert send_mail(pf.address(), "a@s.test", "b@company.test", MESSAGE).code == 250
+		sink.wait_one()
+		assert set(maps.keys("routes")) == {"*", "a@s.test", "b@company.test"}
 
 
 # --- nothing may be left behind
