@@ -149,7 +149,8 @@ take_recipients(struct explain *e, struct pn_strs to)
 		if (rcpt->reply.code != NULL)
 			continue;
 		ours += rcpt->who.answer == PN_RCPT_OURS;
-		accepted[n++] = (struct pn_envelope_rcpt){ .raw = rcpt->raw, .who = rcpt->who };
+		accepted[n++] = (struct pn_envelope_rcpt){ .raw = rcpt->raw, .who = rcpt->who,
+			.leaves = rcpt->who.domain == NULL };
 	}
 	e->mail.rcpts = accepted;
 	e->mail.rcpt_count = n;
@@ -224,12 +225,13 @@ int
 cmd_explain(struct cli *cli)
 {
 	struct pn_strs_builder to = { .arena = cli->arena };
-	struct pn_str from = pn_str_n(NULL, 0);
+	struct pn_str from = pn_str_n(NULL, 0), user = PN_STR_EMPTY;
 	bool outbound = false, by_sendmail = false;
 	const struct option_row options[] = {
 		{ .name = "--from", .text = &from },
 		{ .name = "--to", .list = &to },
 		{ .name = "--outbound", .flag = &outbound },
+		{ .name = "--user", .text = &user },
 		{ .name = "--sendmail", .flag = &by_sendmail },
 	};
 	struct explain e = { .cli = cli };
@@ -244,7 +246,11 @@ cmd_explain(struct cli *cli)
 	e.arena = pn_arena_new(ARENA_LIMIT);
 	e.gate = (struct pn_gate){ cli->config, cli->store };
 	e.sender = without_brackets(from);
+	outbound = outbound || user.n > 0;
 	e.mail = (struct pn_gate_mail){
+		.sender = e.sender,
+		.user = user,
+		.takes_relay = true,
 		.null_sender = e.sender.n == 0,
 		.smtp = !by_sendmail,
 		.outbound = outbound || (by_sendmail && cli->config->outbound_sendmail),

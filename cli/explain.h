@@ -30,6 +30,12 @@ struct explain {
 	bool drift;			/* the directory does not follow the configuration */
 };
 
+/* "label   text", as all that is printed. */
+void explain_line(const struct explain *e, const char *label, struct pn_str text);
+
+void explain_print_outbound(const struct explain *e);
+json_t *explain_outbound_json(const struct explain *e);	/* null: nobody gets it through a relay */
+
 void explain_print(const struct explain *e);
 json_t *explain_json(const struct explain *e);
 

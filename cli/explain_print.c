@@ -47,7 +47,10 @@ edit_name(enum pn_edit_kind kind)
 	case PN_EDIT_DELETE_RCPT: return "delete_recipient";
 	case PN_EDIT_ADD_RCPT: return "add_recipient";
 	case PN_EDIT_INSERT_HEADER: return "insert_header";
+	case PN_EDIT_ADD_HEADER: return "add_header";
+	case PN_EDIT_CHANGE_HEADER: return "change_header";
 	case PN_EDIT_DELETE_HEADER: return "delete_header";
+	case PN_EDIT_CHANGE_SENDER: return "change_sender";
 	case PN_EDIT_QUARANTINE: return "hold";
 	}
 	return "?";
@@ -90,8 +93,8 @@ window_model(const struct pn_window_key *window)
 
 /* -- for people ----------------------------------------------------------------------- */
 
-static void
-print_line(const struct explain *e, const char *label, struct pn_str text)
+void
+explain_line(const struct explain *e, const char *label, struct pn_str text)
 {
 	(void)printf("%-*s " PN_STR_FMT "\n", LABEL_WIDTH, label, PN_STR_ARG(text_shown(text, e->arena)));
 }
@@ -102,17 +105,17 @@ print_mail(const struct explain *e)
 	const struct pn_message *m = &e->result.message;
 
 	if (e->cli->scratch[0] != '\0')
-		print_line(e, "state", PN_STR("none yet: the configuration alone"));
-	print_line(e, "sender",
+		explain_line(e, "state", PN_STR("none yet: the configuration alone"));
+	explain_line(e, "sender",
 	    pn_arena_printf(e->arena, "<" PN_STR_FMT ">%s%s", PN_STR_ARG(e->sender),
 		e->mail.outbound ? ", may send for our domains" : "",
 		e->mail.smtp ? "" : ", through sendmail(1)"));
 	if (!e->result.parsed)
 		return;
-	print_line(e, "from", m->email_from);
-	print_line(e, "message-id", m->message_id);
+	explain_line(e, "from", m->email_from);
+	explain_line(e, "message-id", m->message_id);
 	if (m->automatic)
-		print_line(e, "automatic", PN_STR("yes: written by a program"));
+		explain_line(e, "automatic", PN_STR("yes: written by a program"));
 }
 
 static void
@@ -135,7 +138,7 @@ print_rcpt(const struct explain *e, const struct explain_rcpt *rcpt)
 	else
 		pn_buf_add_c(&text,
 		    who->answer == PN_RCPT_OURS ? "; accepted" : "; not ours, Postfix goes on with it");
-	print_line(e, "recipient", pn_buf_str(&text));
+	explain_line(e, "recipient", pn_buf_str(&text));
 	pn_buf_done(&text);
 }
 
@@ -162,7 +165,7 @@ print_window(const struct explain *e, const struct pn_gate_part *part, size_t i)
 	const struct pn_window_key *w = &part->window_keys[i];
 	uint64_t count = part->window_fill[i];
 
-	print_line(e, "  counts", pn_arena_printf(e->arena, PN_STR_FMT " in " PN_STR_FMT " %s" PN_STR_FMT
+	explain_line(e, "  counts", pn_arena_printf(e->arena, PN_STR_FMT " in " PN_STR_FMT " %s" PN_STR_FMT
 	    ": %llu of %llu in %llu minutes%s", PN_STR_ARG(w->sender), PN_STR_ARG(window_model(w)),
 	    w->record.n > 0 ? "" : "(new records)", PN_STR_ARG(w->record), (unsigned long long)count,
 	    (unsigned long long)part->threshold, (unsigned long long)part->gateway->loop_minutes,
@@ -174,18 +177,18 @@ print_part(const struct explain *e, const struct explain_part *part)
 {
 	const struct pn_gate_part *p = part->part;
 
-	print_line(e, "gateway", p->gateway->name);
-	print_line(e, "  facts",
+	explain_line(e, "gateway", p->gateway->name);
+	explain_line(e, "  facts",
 	    table_text(e, "aliases", part->aliases_complete, p->gateway->complete, part->aliases_synced));
-	print_line(e, "", table_text(e, "messages", part->threads_complete, false, part->threads_synced));
+	explain_line(e, "", table_text(e, "messages", part->threads_complete, false, part->threads_synced));
 	for (size_t i = 0; p->has_decision && i < p->decision.steps.n; i++)
-		print_line(e, i == 0 ? "  asked" : "", p->decision.steps.v[i]);
+		explain_line(e, i == 0 ? "  asked" : "", p->decision.steps.v[i]);
 	if (p->has_decision && p->decision.doubts != 0)
-		print_line(e, "  not known", pn_doubts_text(p->decision.doubts, e->arena));
+		explain_line(e, "  not known", pn_doubts_text(p->decision.doubts, e->arena));
 	for (size_t i = 0; i < p->windows.n; i++)
 		print_window(e, p, i);
-	print_line(e, "  verdict", verdict_line(e, part));
-	print_line(e, "  reason", p->verdict.reason);
+	explain_line(e, "  verdict", verdict_line(e, part));
+	explain_line(e, "  reason", p->verdict.reason);
 }
 
 /* A folded header on one line. */
@@ -206,25 +209,37 @@ print_edit(const struct explain *e, const struct pn_edit *edit)
 {
 	switch (edit->kind) {
 	case PN_EDIT_ADD_RCPT:
-		print_line(e, "change",
+		explain_line(e, "change",
 		    pn_arena_printf(e->arena, "add recipient <" PN_STR_FMT ">%s" PN_STR_FMT,
 			PN_STR_ARG(edit->text), edit->args.n > 0 ? " " : "", PN_STR_ARG(edit->args)));
 		break;
 	case PN_EDIT_DELETE_RCPT:
-		print_line(e, "change", pn_arena_printf(e->arena, "delete recipient <" PN_STR_FMT ">",
+		explain_line(e, "change", pn_arena_printf(e->arena, "delete recipient <" PN_STR_FMT ">",
 		    PN_STR_ARG(edit->text)));
 		break;
 	case PN_EDIT_INSERT_HEADER:
-		print_line(e, "change", pn_arena_printf(e->arena, "insert header " PN_STR_FMT ": " PN_STR_FMT,
+		explain_line(e, "change", pn_arena_printf(e->arena, "insert header " PN_STR_FMT ": " PN_STR_FMT,
 		    PN_STR_ARG(edit->name), PN_STR_ARG(unfolded(edit->text, e->arena))));
 		break;
+	case PN_EDIT_ADD_HEADER:
+		explain_line(e, "change", pn_arena_printf(e->arena, "add header " PN_STR_FMT ": " PN_STR_FMT,
+		    PN_STR_ARG(edit->name), PN_STR_ARG(unfolded(edit->text, e->arena))));
+		break;
+	case PN_EDIT_CHANGE_HEADER:
+		explain_line(e, "change", pn_arena_printf(e->arena, "change header " PN_STR_FMT " to " PN_STR_FMT,
+		    PN_STR_ARG(edit->name), PN_STR_ARG(unfolded(edit->text, e->arena))));
+		break;
+	case PN_EDIT_CHANGE_SENDER:
+		explain_line(e, "change", pn_arena_printf(e->arena, "change sender to <" PN_STR_FMT ">",
+		    PN_STR_ARG(edit->text)));
+		break;
 	case PN_EDIT_DELETE_HEADER:
-		print_line(e, "change",
+		explain_line(e, "change",
 		    pn_arena_printf(
 			e->arena, "delete header " PN_STR_FMT " (%u)", PN_STR_ARG(edit->name), edit->index));
 		break;
 	case PN_EDIT_QUARANTINE:
-		print_line(e, "change", PN_STR("into the hold queue"));
+		explain_line(e, "change", PN_STR("into the hold queue"));
 		break;
 	}
 }
@@ -236,14 +251,15 @@ explain_print(const struct explain *e)
 	for (size_t i = 0; i < e->rcpt_count; i++)
 		print_rcpt(e, &e->rcpts[i]);
 	if (e->result.unreadable.n > 0)
-		print_line(e, "unreadable", e->result.unreadable);
+		explain_line(e, "unreadable", e->result.unreadable);
 	for (size_t i = 0; i < e->result.part_count; i++)
 		print_part(e, &e->parts[i]);
-	print_line(e, "answer", answer_of(e));
+	explain_print_outbound(e);
+	explain_line(e, "answer", answer_of(e));
 	for (size_t i = 0; i < e->result.closing.edit_count; i++)
 		print_edit(e, &e->result.closing.edits[i]);
 	if (e->result.learned > 0)
-		print_line(e, "learns",
+		explain_line(e, "learns",
 		    pn_arena_printf(
 			e->arena, "%zu messages that replies will be recognised by", e->result.learned));
 }
@@ -361,11 +377,11 @@ explain_json(const struct explain *e)
 		(void)json_array_append_new(gateways, part_json(e, &e->parts[i]));
 	for (size_t i = 0; i < e->result.closing.edit_count; i++)
 		(void)json_array_append_new(changes, edit_json(&e->result.closing.edits[i]));
-	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "state",
 	    e->cli->scratch[0] != '\0' ? "none" : "live", "drift", e->drift, "sender", json_text(e->sender),
 	    "from", json_text(e->result.message.email_from), "message_id",
 	    json_text(e->result.message.message_id), "unreadable", json_text(e->result.unreadable),
 	    "automatic", e->result.message.automatic, "recipients", recipients, "gateways", gateways,
 	    "action", action, "answer", json_text(answer_of(e)), "changes", changes, "learned",
-	    json_number(e->result.learned));
+	    json_number(e->result.learned), "outbound", explain_outbound_json(e));
 }

@@ -89,6 +89,13 @@ make(SMFICTX *ctx, const struct session *s, const struct pn_edit *edit)
 		return smfi_delrcpt(ctx, text_of(s, edit->text));
 	case PN_EDIT_INSERT_HEADER:
 		return smfi_insheader(ctx, 0, text_of(s, edit->name), header_text(s, edit->text));
+	case PN_EDIT_ADD_HEADER:
+		return smfi_addheader(ctx, text_of(s, edit->name), header_text(s, edit->text));
+	case PN_EDIT_CHANGE_HEADER:
+		return smfi_chgheader(ctx, text_of(s, edit->name), (int)edit->index, header_text(s, edit->text));
+	case PN_EDIT_CHANGE_SENDER:
+		return smfi_chgfrom(ctx, text_of(s, pn_arena_printf(s->arena, "<" PN_STR_FMT ">",
+		    PN_STR_ARG(edit->text))), NULL);
 	case PN_EDIT_DELETE_HEADER:
 		return smfi_chgheader(ctx, text_of(s, edit->name), (int)edit->index, NULL);
 	case PN_EDIT_QUARANTINE:

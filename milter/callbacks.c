@@ -15,7 +15,7 @@
 
 enum {
 	NEEDED_ACTIONS = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT
-	    | SMFIF_QUARANTINE,
+	    | SMFIF_CHGFROM | SMFIF_QUARANTINE,
 	WANTED_STEPS = SMFIP_NR_CONN | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_HDR_LEADSPC
 	    | SMFIP_NOHELO | SMFIP_NOUNKNOWN | SMFIP_NODATA,
 };
@@ -70,6 +70,8 @@ read_connection(SMFICTX *ctx, struct session *s, const _SOCK_ADDR *address)
 	s->trusted_network = address != NULL
 	    && pn_networks_have(config->outbound_networks, config->outbound_network_count, s->client);
 	s->outbound_daemon = pn_strs_has(config->outbound_daemons, macro_text(ctx, "{daemon_name}"));
+	s->relay_daemon = config->relay_daemons.n == 0
+	    || pn_strs_has(config->relay_daemons, macro_text(ctx, "{daemon_name}"));
 	snapshot_release(snapshot);
 }
 
@@ -84,7 +86,7 @@ ask_macros(SMFICTX *ctx)
 		{ SMFIM_CONNECT, "{daemon_name}" },
 		{ SMFIM_HELO, "" },
 		{ SMFIM_ENVFROM, "{auth_authen} {mail_mailer}" },
-		{ SMFIM_ENVRCPT, "{rcpt_addr}" },
+		{ SMFIM_ENVRCPT, "{rcpt_addr} {rcpt_mailer}" },
 		{ SMFIM_DATA, "" },
 		{ SMFIM_EOH, "" },
 		{ SMFIM_EOM, "i" },
@@ -155,7 +157,7 @@ on_mail(SMFICTX *ctx, char **argv)
 		return SMFIS_TEMPFAIL;
 	poke_enter();
 	/* a conversation through sendmail(1) has no {mail_mailer} */
-	session_begin(s, pn_str_c(argv[0]), has_text(ctx, "{mail_mailer}"), has_text(ctx, "{auth_authen}"));
+	session_begin(s, pn_str_c(argv[0]), has_text(ctx, "{mail_mailer}"), macro_text(ctx, "{auth_authen}"));
 	if (!has_place(s)) {
 		line_refused(s, "too many sessions");
 		answer = action_trouble(ctx, "too many sessions, try again later");
@@ -175,7 +177,7 @@ on_rcpt(SMFICTX *ctx, char **argv)
 	if (s == NULL || s->snapshot == NULL)
 		return SMFIS_TEMPFAIL;
 	poke_enter();
-	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"), &err);
+	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"), macro_text(ctx, "{rcpt_mailer}"), &err);
 	poke_leave();
 	line_rcpt(s, pn_str_c(argv[0]), answer, &err);
 	return action_rcpt(ctx, answer);
@@ -221,10 +223,10 @@ on_eom(SMFICTX *ctx)
 	if (s == NULL || s->snapshot == NULL)
 		return SMFIS_TEMPFAIL;
 	poke_enter();
-	session_decide(s, &result);
+	session_decide(s, macro_text(ctx, "i"), &result);
 	answer = action_close(ctx, s, &result.closing);
 	poke_leave();
-	line_mail(s, macro_text(ctx, "i"), &result, answer == SMFIS_TEMPFAIL && result.closing.action != PN_ACTION_DEFER);
+	line_mail(s, &result, answer == SMFIS_TEMPFAIL && result.closing.action != PN_ACTION_DEFER);
 	session_end(s);
 	return answer;
 }

@@ -111,8 +111,9 @@ add_targets(struct pn_buf *line, const struct pn_closing *closing)
 static void
 add_alone(struct pn_buf *line, const struct session *s, const struct pn_gate_result *result)
 {
-	if (result->closing.action == PN_ACTION_REFUSE) {
-		pn_buf_addf(line, " verdict=refuse rule=%s", pn_rule_name(PN_RULE_LIMIT));
+	if (result->closing.action == PN_ACTION_REFUSE || result->closing.action == PN_ACTION_DEFER) {
+		pn_buf_addf(line, " verdict=%s rule=%s", pn_action_name(result->closing.action),
+		    pn_rule_name(!result->departed ? PN_RULE_LIMIT : result->outbound.trouble ? PN_RULE_TROUBLE : PN_RULE_RELAY));
 		pn_log_key_text(line, "reason", result->closing.reply.text);
 	} else if (s->ours > 0) {
 		pn_buf_addf(line, " verdict=accept rule=%s", pn_rule_name(PN_RULE_ROLE));
@@ -121,8 +122,29 @@ add_alone(struct pn_buf *line, const struct session *s, const struct pn_gate_res
 	}
 }
 
+/* By which relay it leaves, and why. */
+static void
+add_outbound(struct pn_buf *line, const struct session *s, const struct pn_outbound *out)
+{
+	pn_buf_addf(line, " outbound=%s", pn_outbound_answer_name(out->answer));
+	if (out->relay != NULL) {
+		pn_log_key(line, "relay", out->relay->name);
+		pn_buf_addf(line, " step=%s", pn_relay_step_name(out->step));
+	}
+	if (out->live)
+		pn_buf_add_c(line, " live=yes");
+	if (out->sender.rewritten)
+		pn_log_key_text(line, "new_from", out->sender.header_from);
+	if (!pn_str_eq(out->sender.envelope, s->mail.sender))
+		pn_log_key_address(line, "new_sender", out->sender.envelope);
+	if (out->counted_before)
+		pn_buf_add_c(line, " again=yes");
+	if (out->answer != PN_OUTBOUND_ROUTE && out->reason.n > 0)
+		pn_log_key_text(line, "outbound_reason", out->reason);
+}
+
 void
-line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_result *result, bool failed)
+line_mail(const struct session *s, const struct pn_gate_result *result, bool failed)
 {
 	struct pn_buf line;
 	bool ours = result->part_count > 0;
@@ -135,7 +157,7 @@ line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_resul
 	if (result->learn_error.n > 0)
 		count(COUNT_STORE_ERRORS, 1);
 	pn_buf_init(&line, LINE_LIMIT);
-	pn_log_key(&line, "qid", qid.n > 0 ? qid : PN_STR("-"));
+	pn_log_key(&line, "qid", s->mail.queue_id.n > 0 ? s->mail.queue_id : PN_STR("-"));
 	if (!ours)
 		add_alone(&line, s, result);
 	for (size_t i = 0; i < result->part_count; i++)
@@ -144,6 +166,8 @@ line_mail(const struct session *s, struct pn_str qid, const struct pn_gate_resul
 	if (result->parsed && result->message.message_id.n > 0)
 		pn_log_key_address(&line, "message-id", result->message.message_id);
 	add_targets(&line, &result->closing);
+	if (result->departed)
+		add_outbound(&line, s, &result->outbound);
 	if (result->unreadable.n > 0)
 		pn_log_key_text(&line, "unreadable", result->unreadable);
 	if (result->learned > 0)

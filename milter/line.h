@@ -12,7 +12,6 @@ void line_rcpt(const struct session *session, struct pn_str address, enum sessio
     const struct pn_error *err);
 
 /* The end of a message.  failed: the mail server did not take the changes. */
-void line_mail(const struct session *session, struct pn_str qid, const struct pn_gate_result *result,
-    bool failed);
+void line_mail(const struct session *session, const struct pn_gate_result *result, bool failed);
 
 #endif

@@ -44,7 +44,7 @@ session_free(struct session *s)
 }
 
 void
-session_begin(struct session *s, struct pn_str sender, bool smtp, bool authenticated)
+session_begin(struct session *s, struct pn_str sender, bool smtp, struct pn_str user)
 {
 	const struct pn_config *config;
 
@@ -56,9 +56,11 @@ session_begin(struct session *s, struct pn_str sender, bool smtp, bool authentic
 	s->started_us = pn_clock_mono_us();
 	s->mail.sender = pn_recipient_bare(s->sender);
 	s->mail.smtp = smtp;
-	s->mail.authenticated = authenticated;
+	s->mail.user = pn_arena_dup(s->arena, pn_str_head(user, SENDER_MAX));
+	s->mail.authenticated = user.n > 0;
+	s->mail.takes_relay = s->relay_daemon || !smtp;
 	s->mail.null_sender = sender.n == 0 || pn_str_eq(sender, PN_STR("<>"));
-	s->mail.outbound = smtp ? authenticated || s->outbound_daemon || s->trusted_network : config->outbound_sendmail;
+	s->mail.outbound = smtp ? user.n > 0 || s->outbound_daemon || s->trusted_network : config->outbound_sendmail;
 }
 
 /* -- recipients ------------------------------------------------------------------------ */
@@ -169,8 +171,27 @@ classify_as_taken(struct session *s, struct pn_str taken_for, struct pn_envelope
 	return classify(s, rcpt->address.n > 0 ? rcpt->address : rcpt->raw, &rcpt->who, err);
 }
 
+/* Does it leave this host?  The mail server names the transport; what sendmail(1)
+ * brings it does not say, then the domain must tell. */
+static bool
+leaves(const struct session *s, const struct pn_envelope_rcpt *rcpt, struct pn_str transport)
+{
+	const struct pn_config *config = snapshot_gate(s->snapshot)->config;
+	struct pn_str address = rcpt->address.n > 0 ? rcpt->address : rcpt->raw, domain;
+	size_t at = pn_str_find_last(address, '@');
+
+	if (rcpt->who.domain != NULL || at == PN_STR_NONE)
+		return false;
+	if (transport.n > 0)
+		return pn_str_starts(transport, PN_STR("postern-")) || pn_strs_has(config->leaving_transports, transport);
+	domain = pn_arena_lower(s->arena, pn_str_from(address, at + 1));
+	return !s->mail.smtp && !pn_str_eq_nocase(domain, config->hostname)
+	    && !pn_strs_has(config->local_domains, domain);
+}
+
 enum session_rcpt
-session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_error *err)
+session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_str transport,
+    struct pn_error *err)
 {
 	/* without a source route: Postfix drops it, and would not find what is to be deleted */
 	struct pn_envelope_rcpt rcpt = { .raw = pn_arena_dup(s->arena, pn_recipient_bare(pn_str_c(argv[0]))) };
@@ -185,6 +206,7 @@ session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_
 	}
 	if (answer != RCPT_ACCEPTED)
 		return answer;
+	rcpt.leaves = leaves(s, &rcpt, transport);
 	rcpt.notify = parameter(argv, PN_STR("NOTIFY="), s->arena);
 	rcpt.orcpt = parameter(argv, PN_STR("ORCPT="), s->arena);
 	s->rcpts = pn_arena_grow(s->arena, s->rcpts, s->mail.rcpt_count, &s->rcpt_cap, s->mail.rcpt_count + 1,
@@ -266,8 +288,9 @@ ask_again(const struct session *s, struct pn_gate_result *result)
 }
 
 void
-session_decide(struct session *s, struct pn_gate_result *result)
+session_decide(struct session *s, struct pn_str queue_id, struct pn_gate_result *result)
 {
+	s->mail.queue_id = pn_arena_dup(s->arena, queue_id);
 	s->mail.now_ms = pn_clock_now_ms();
 	if (s->mime != NULL)
 		pn_mime_end(s->mime, s->arena, &s->mail.mime);

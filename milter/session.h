@@ -16,6 +16,7 @@
 struct session {
 	bool trusted_network;		/* the client is in outbound_networks */
 	bool outbound_daemon;		/* {daemon_name} is in outbound_daemons */
+	bool relay_daemon;		/* relays are chosen on this listener */
 	unsigned char client[16];
 	unsigned long steps;		/* negotiated SMFIP_* flags */
 	bool admitted;			/* one of max_sessions */
@@ -38,22 +39,23 @@ struct session {
 struct session *session_new(void);
 void session_free(struct session *session);	/* NULL is fine */
 
-/* A mail begins: takes a snapshot of the configuration. */
-void session_begin(struct session *session, struct pn_str sender, bool smtp, bool authenticated);
+/* A mail begins: takes a snapshot of the configuration.  user: SASL login; "" = none. */
+void session_begin(struct session *session, struct pn_str sender, bool smtp, struct pn_str user);
 /* It is over, whatever became of it. */
 void session_end(struct session *session);
 
 /* RCPT TO: classified, and noted when it is accepted.  taken_for: {rcpt_addr},
- * what the mail server made of the address; "" where it does not say. */
+ * what the mail server made of the address; transport: {rcpt_mailer}, where it
+ * sends it; "" where it does not say. */
 enum session_rcpt { RCPT_ACCEPTED, RCPT_REFUSED, RCPT_TROUBLE, RCPT_LATER, RCPT_TOO_MANY };
 enum session_rcpt session_rcpt(struct session *session, char **argv, struct pn_str taken_for,
-    struct pn_error *err);
+    struct pn_str transport, struct pn_error *err);
 
 void session_header(struct session *session, struct pn_str name, struct pn_str raw);
 void session_end_of_headers(struct session *session);
 void session_body(struct session *session, struct pn_str chunk);
 
 /* The end of the message: the decision; the result lives in session->arena. */
-void session_decide(struct session *session, struct pn_gate_result *result);
+void session_decide(struct session *session, struct pn_str queue_id, struct pn_gate_result *result);
 
 #endif

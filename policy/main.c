@@ -1,17 +1,27 @@
 /* postern-policy - what Postfix asks instead of its own tables. */
+#include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
+
+#include <event2/util.h>
 
 #include "postern/log.h"
 #include "postern/program.h"
 #include "server.h"
 
-enum { OWN_FILES = 64 };	/* descriptors besides connections */
+enum {
+	OWN_FILES = 64,		/* descriptors besides connections */
+	PORTS_MAX = 3,
+};
 
 static const struct pn_program program = {
 	.name = "postern-policy",
 	.synopsis = "[-c FILE] [-v]",
-	.purpose = "Answers Postfix's socketmap questions: is this recipient one of ours?",
+	.purpose = "Answers Postfix's questions: recipients, relays, their passwords and TLS levels.",
 	.options =
 	    "  -c FILE    the configuration (" PN_CONFIG_DEFAULT_PATH ")\n"
 	    "  -v         log every question\n"
@@ -105,27 +115,106 @@ started(void)
 	pn_notify("READY=1");
 }
 
-/* The socket comes first: a second instance must not touch the state. */
+/* The sockets that the configuration names; they come first: a second instance
+ * must not touch the state. */
+struct doors {
+	struct server_port ports[PORTS_MAX];
+	struct pn_socket bound[PORTS_MAX];
+	size_t n;
+};
+
+/* "127.0.0.1:PORT" or "[::1]:PORT"; the configuration allows nothing else. */
+static enum pn_status
+listen_loopback(struct pn_str address, int *fd, struct pn_error *err)
+{
+	struct sockaddr_storage to;
+	int size = sizeof(to), on = 1;
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), PN_STR_FMT, PN_STR_ARG(pn_str_head(address, sizeof(text) - 1)));
+	if (evutil_parse_sockaddr_port(text, (struct sockaddr *)&to, &size) != 0)
+		return pn_fail(err, PN_INVALID, "policy_tcp: %s is no address with a port", text);
+	*fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0
+	    && bind(*fd, (struct sockaddr *)&to, (socklen_t)size) == 0 && listen(*fd, SOMAXCONN) == 0)
+		return PN_OK;
+	(void)pn_fail(err, PN_TEMPFAIL, "cannot listen on %s: %s", text, strerror(errno));
+	if (*fd >= 0)
+		(void)close(*fd);
+	return PN_TEMPFAIL;
+}
+
+static enum pn_status
+open_door(struct doors *doors, const struct pn_config *config, struct pn_str address,
+    const struct protocol *protocol, struct pn_error *err)
+{
+	struct server_port *port = &doors->ports[doors->n];
+	enum pn_status st;
+
+	if (address.n == 0)
+		return PN_OK;
+	port->protocol = protocol;
+	doors->bound[doors->n] = (struct pn_socket){ .lock = -1 };
+	if (pn_str_starts(address, PN_STR("unix:")) || pn_str_starts(address, PN_STR("fd:")))
+		st = pn_socket_listen(&doors->bound[doors->n], address, config->socket_group,
+		    (unsigned)config->socket_mode, &port->fd, err);
+	else
+		st = listen_loopback(address, &port->fd, err);
+	if (st == PN_OK)
+		doors->n++;
+	return st;
+}
+
+/* Passwords are never spoken of over TCP: that is the policy protocol only. */
+static enum pn_status
+open_doors(struct doors *doors, const struct pn_config *config, struct pn_error *err)
+{
+	enum pn_status st = open_door(doors, config, config->map_socket, &protocol_socketmap, err);
+
+	if (st == PN_OK)
+		st = open_door(doors, config, config->policy_socket, &protocol_policy, err);
+	if (st == PN_OK)
+		st = open_door(doors, config, config->policy_tcp, &protocol_policy, err);
+	return st;
+}
+
+static void
+close_doors(struct doors *doors)
+{
+	for (size_t i = 0; i < doors->n; i++)
+		pn_socket_done(&doors->bound[i]);
+}
+
+/* Passwords pass through this process: no core dump, and nobody reads its memory. */
+static void
+keep_secrets(void)
+{
+#ifndef PN_SAN
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+}
+
 static int
 run(struct pn_config *config, const struct arguments *arguments)
 {
 	struct pn_error err = { "" };
 	struct service service;
-	struct pn_socket bound;
+	struct doors doors = { .n = 0 };
 	enum pn_status st;
-	int fd;
 
 	server_hold_signals();
-	st = pn_socket_listen(&bound, config->map_socket, config->socket_group, (unsigned)config->socket_mode,
-	    &fd, &err);
+	keep_secrets();
+	st = open_doors(&doors, config, &err);
 	if (st != PN_OK) {
 		pn_log(PN_LOG_ERROR, "%s", err.text);
+		close_doors(&doors);
 		pn_config_free(config);
 		return exit_code(st);
 	}
 	service_init(&service, arguments->config, config, arguments->verbose);
-	st = server_run(&service, &protocol_socketmap, fd, &server_default_limits, started, &err);
-	pn_socket_done(&bound);
+	st = server_run(&service, doors.ports, doors.n, &server_default_limits, started, &err);
+	close_doors(&doors);
 	service_done(&service);
 	if (st != PN_OK) {
 		pn_log(PN_LOG_ERROR, "%s", err.text);

@@ -11,7 +11,8 @@
 
 struct protocol {
 	const char *name;
-	void *(*open)(struct service *service);		/* a session, one per connection */
+	/* A session, one per connection.  fd: to see who is at its other end. */
+	void *(*open)(struct service *service, int fd);
 	void (*close)(void *session);
 	/* Takes bytes off *in up to the end of one request, and appends its answer.
 	 * PN_OK: one was answered; PN_NOT_FOUND: *in is used up; PN_INVALID or
@@ -22,5 +23,7 @@ struct protocol {
 
 /* Postfix's socketmap_table(5): "NAME KEY" -> "OK value", "NOTFOUND ", ... */
 extern const struct protocol protocol_socketmap;
+/* Postfix's SMTPD_POLICY_README: lines "name=value", an empty one -> "action=..." */
+extern const struct protocol protocol_policy;
 
 #endif

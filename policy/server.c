@@ -23,6 +23,7 @@ const struct server_limits server_default_limits = {
 
 struct connection {
 	struct server *server;
+	const struct protocol *protocol;
 	struct bufferevent *bev;
 	void *session;
 	int64_t served;		/* when it was accepted, or its last request answered */
@@ -32,15 +33,21 @@ struct connection {
 	TAILQ_ENTRY(connection) entry;
 };
 
-enum { SIGNALS = 4 };
+enum { SIGNALS = 4, PORTS_MAX = 4 };
 static const int signal_numbers[SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
+struct port {
+	struct server *server;
+	const struct protocol *protocol;
+	struct evconnlistener *listener;
+};
 
 struct server {
 	struct service *service;
-	const struct protocol *protocol;
 	const struct server_limits *limits;
 	struct event_base *base;
-	struct evconnlistener *listener;
+	struct port ports[PORTS_MAX];
+	size_t port_count;
 	struct event *tick;
 	struct event *signals[SIGNALS];
 	TAILQ_HEAD(, connection) connections;	/* ordered by .served */
@@ -65,17 +72,19 @@ has_room(const struct server *server)
 static void
 resume_accepting(struct server *server)
 {
-	if (server->paused && has_room(server)) {
-		server->paused = false;
-		(void)evconnlistener_enable(server->listener);
-	}
+	if (!server->paused || !has_room(server))
+		return;
+	server->paused = false;
+	for (size_t i = 0; i < server->port_count; i++)
+		(void)evconnlistener_enable(server->ports[i].listener);
 }
 
 static void
 pause_accepting(struct server *server)
 {
 	server->paused = true;
-	(void)evconnlistener_disable(server->listener);
+	for (size_t i = 0; i < server->port_count; i++)
+		(void)evconnlistener_disable(server->ports[i].listener);
 }
 
 static void
@@ -85,7 +94,7 @@ drop(struct connection *connection)
 
 	TAILQ_REMOVE(&server->connections, connection, entry);
 	server->count--;
-	server->protocol->close(connection->session);
+	connection->protocol->close(connection->session);
 	bufferevent_free(connection->bev);
 	free(connection);
 }
@@ -113,7 +122,7 @@ answer_stretch(struct connection *connection, struct pn_str in)
 
 	while (st == PN_OK && evbuffer_get_length(output) < server->limits->output_max) {
 		pn_buf_reset(&server->answer);
-		st = server->protocol->step(connection->session, &in, &server->answer);
+		st = connection->protocol->step(connection->session, &in, &server->answer);
 		if (st != PN_OK)
 			break;
 		if (pn_buf_failed(&server->answer)
@@ -150,7 +159,7 @@ serve(struct connection *connection)
 	else if (!full && connection->blocked)
 		(void)bufferevent_enable(connection->bev, EV_READ);
 	connection->blocked = full;
-	if (full || !server->protocol->is_partial(connection->session))
+	if (full || !connection->protocol->is_partial(connection->session))
 		connection->began = 0;
 	else if (connection->began == 0)
 		connection->began = pn_clock_mono_us();
@@ -202,7 +211,8 @@ on_event(struct bufferevent *bev, short what, void *ctx)
 static void
 on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int size, void *ctx)
 {
-	struct server *server = ctx;
+	const struct port *port = ctx;
+	struct server *server = port->server;
 	struct connection *c = calloc(1, sizeof(*c));
 	struct timeval write_limit = { .tv_sec = (time_t)server->limits->write_seconds };
 
@@ -212,11 +222,12 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
 	if (server->count >= server->limits->max && has_room(server))
 		drop(TAILQ_FIRST(&server->connections));
 	c->server = server;
+	c->protocol = port->protocol;
 	c->served = pn_clock_mono_us();
 	c->bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (c->bev == NULL)
 		pn_out_of_memory();
-	c->session = server->protocol->open(server->service);
+	c->session = c->protocol->open(server->service, fd);
 	TAILQ_INSERT_TAIL(&server->connections, c, entry);
 	server->count++;
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
@@ -232,13 +243,13 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
 static void
 on_accept_error(struct evconnlistener *listener, void *ctx)
 {
-	struct server *server = ctx;
+	const struct port *port = ctx;
 	char text[128];
 
 	(void)listener;
 	pn_log(PN_LOG_ERROR, "cannot accept a connection: %s",
 	    strerror_r(EVUTIL_SOCKET_ERROR(), text, sizeof(text)));
-	pause_accepting(server);
+	pause_accepting(port->server);
 }
 
 /* -- time and signals ------------------------------------------------------------- */
@@ -304,7 +315,22 @@ server_hold_signals(void)
 /* -- life -------------------------------------------------------------------------- */
 
 static bool
-open_events(struct server *server, int fd)
+open_port(struct server *server, const struct server_port *from)
+{
+	struct port *port = &server->ports[server->port_count];
+
+	*port = (struct port){ .server = server, .protocol = from->protocol };
+	port->listener = evconnlistener_new(server->base, on_accept, port,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, from->fd);
+	if (port->listener == NULL)
+		return false;
+	evconnlistener_set_error_cb(port->listener, on_accept_error);
+	server->port_count++;
+	return true;
+}
+
+static bool
+open_events(struct server *server, const struct server_port *ports, size_t n)
 {
 	struct timeval second = { .tv_sec = 1 };
 
@@ -319,11 +345,9 @@ open_events(struct server *server, int fd)
 	server->tick = event_new(server->base, -1, EV_PERSIST, on_tick, server);
 	if (server->tick == NULL || event_add(server->tick, &second) != 0)
 		return false;
-	server->listener = evconnlistener_new(server->base, on_accept, server,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (server->listener == NULL)
-		return false;
-	evconnlistener_set_error_cb(server->listener, on_accept_error);
+	for (size_t i = 0; i < n && i < PORTS_MAX; i++)
+		if (!open_port(server, &ports[i]))
+			return false;
 	return true;
 }
 
@@ -332,8 +356,8 @@ close_events(struct server *server)
 {
 	while (!TAILQ_EMPTY(&server->connections))
 		drop(TAILQ_FIRST(&server->connections));
-	if (server->listener != NULL)
-		evconnlistener_free(server->listener);
+	for (size_t i = 0; i < server->port_count; i++)
+		evconnlistener_free(server->ports[i].listener);
 	if (server->tick != NULL)
 		event_free(server->tick);
 	for (size_t i = 0; i < SIGNALS; i++)
@@ -344,16 +368,16 @@ close_events(struct server *server)
 }
 
 enum pn_status
-server_run(struct service *service, const struct protocol *protocol, int fd,
+server_run(struct service *service, const struct server_port *ports, size_t n,
     const struct server_limits *limits, void (*started)(void), struct pn_error *err)
 {
-	struct server server = { .service = service, .protocol = protocol, .limits = limits };
+	struct server server = { .service = service, .limits = limits };
 	bool ok;
 
 	TAILQ_INIT(&server.connections);
 	pn_buf_init(&server.answer, ANSWER_MAX);
 	(void)signal(SIGPIPE, SIG_IGN);
-	ok = open_events(&server, fd);
+	ok = open_events(&server, ports, n);
 	if (ok) {
 		mask_signals(SIG_UNBLOCK);
 		started();

@@ -27,15 +27,19 @@ struct server_limits {
 
 extern const struct server_limits server_default_limits;
 
-struct server;
+/* A listening socket, non-blocking, and what is spoken on it. */
+struct server_port {
+	const struct protocol *protocol;
+	int fd;
+};
 
 /* Serves until SIGTERM or SIGINT; SIGHUP and SIGUSR1 reload the configuration.
- * fd: a listening socket, non-blocking; it is closed at the end.  started() is
- * called when the loop runs.  PN_OK, or PN_TEMPFAIL: libevent refuses.
- * server_hold_signals() comes first, before anybody can see the socket: what is
+ * The sockets are closed at the end.  started() is called when the loop runs.
+ * PN_OK, or PN_TEMPFAIL: libevent refuses.
+ * server_hold_signals() comes first, before anybody can see a socket: what is
  * sent from then on is held until the loop can answer it. */
 void server_hold_signals(void);
-PN_CHECK enum pn_status server_run(struct service *service, const struct protocol *protocol, int fd,
+PN_CHECK enum pn_status server_run(struct service *service, const struct server_port *ports, size_t n,
     const struct server_limits *limits, void (*started)(void), struct pn_error *err);
 
 #endif

@@ -1,16 +1,22 @@
 #include "service.h"
 
+#include <pwd.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "postern/clock.h"
 #include "postern/gate.h"
 #include "postern/log.h"
 
-enum { ARENA_LIMIT = 1 << 20, COMPLAIN_AGAIN = 60 };
+enum { ARENA_LIMIT = 1 << 20, COMPLAIN_AGAIN = 60, INSTANCES_MAX = 16384 };
 
+/* What else a configuration says. */
 static void
-set_log_level(struct service *service)
+follow(struct service *service)
 {
+	const struct passwd *user = getpwnam(pn_arena_cstr(service->config->arena, service->config->postfix_user));
+
+	service->postfix = user == NULL ? (uid_t)-1 : user->pw_uid;
 	service->debug = service->verbose || service->config->log_debug;
 	pn_log_set_level(service->debug ? PN_LOG_DEBUG : PN_LOG_INFO);
 }
@@ -19,8 +25,8 @@ void
 service_init(struct service *service, const char *path, struct pn_config *config, bool verbose)
 {
 	*service = (struct service){ .path = path, .config = config, .arena = pn_arena_new(ARENA_LIMIT),
-		.verbose = verbose };
-	set_log_level(service);
+		.verbose = verbose, .instances = instances_new(INSTANCES_MAX) };
+	follow(service);
 	service_tick(service);
 }
 
@@ -31,6 +37,7 @@ service_done(struct service *service)
 	pn_config_free(service->pending);
 	pn_config_free(service->config);
 	pn_arena_free(service->arena);
+	instances_free(service->instances);
 	*service = (struct service){ 0 };
 }
 
@@ -102,7 +109,7 @@ take_pending(struct service *service)
 	service->config = service->pending;
 	service->pending = NULL;
 	service->ready = true;
-	set_log_level(service);
+	follow(service);
 	log_ready(service, "reloaded");
 }
 
@@ -128,7 +135,8 @@ static bool
 counts_at_start(struct pn_str key, bool same_store)
 {
 	static const struct pn_str always[] = {
-		{ "map_socket", 10 }, { "socket_group", 12 }, { "socket_mode", 11 }, { "log", 3 },
+		{ "map_socket", 10 }, { "policy_socket", 13 }, { "policy_tcp", 10 }, { "socket_group", 12 },
+		{ "socket_mode", 11 }, { "log", 3 },
 	};
 
 	for (size_t i = 0; i < PN_COUNT(always); i++)
@@ -177,6 +185,22 @@ service_reload(struct service *service)
 
 /* -- questions ---------------------------------------------------------------- */
 
+enum pn_status
+service_store(struct service *service, struct pn_error *err)
+{
+	return service->ready ? PN_OK : pn_fail(err, PN_TEMPFAIL, "the state cannot be read yet");
+}
+
+bool
+service_is_postfix(const struct service *service, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && size == sizeof(peer)
+	    && (peer.uid == 0 || peer.uid == service->postfix);
+}
+
 /* The ports while there is no store: nothing can be said, neither yes nor no. */
 static enum pn_status
 no_aliases(void *ctx, struct pn_str key, struct pn_arena *arena, struct pn_aliases *out)
@@ -216,7 +240,6 @@ service_classify(struct service *service, struct pn_str address, struct pn_rcpt 
 	struct pn_gate gate = { service->config, service->store };
 	enum pn_status st = PN_TEMPFAIL;
 
-	pn_arena_reset(service->arena);
 	if (service->ready)
 		st = pn_gate_recipient(&gate, address, pn_clock_now(), service->arena, out, err);
 	if (st == PN_TEMPFAIL) {

@@ -10,6 +10,9 @@
 #ifndef POLICY_SERVICE_H
 #define POLICY_SERVICE_H
 
+#include <sys/types.h>
+
+#include "instances.h"
 #include "postern/config.h"
 #include "postern/facts.h"
 
@@ -21,7 +24,9 @@ struct service {
 	bool ready;			/* the store holds what config says */
 	bool verbose;			/* -v: as if `debug` were set */
 	bool debug;			/* each question is logged */
-	struct pn_arena *arena;		/* of one request */
+	uid_t postfix;			/* who may have passwords; (uid_t)-1: nobody of that name */
+	struct pn_arena *arena;		/* of one request: reset before each */
+	struct instances *instances;	/* messages on their way, of the policy protocol */
 	char complaint[sizeof(((struct pn_error *)0)->text)];	/* logged last */
 	int64_t complained;		/* seconds; the same text is not logged again for a minute */
 };
@@ -35,6 +40,12 @@ void service_tick(struct service *service);
 
 /* Reads the configuration again.  A bad one is logged, and the old one stays. */
 void service_reload(struct service *service);
+
+/* PN_OK: service->store can be asked; PN_TEMPFAIL: not yet. */
+PN_CHECK enum pn_status service_store(struct service *service, struct pn_error *err);
+
+/* Does the other end of a unix socket run as Postfix or as root? */
+bool service_is_postfix(const struct service *service, int fd);
 
 /* Whose is this address?  As pn_recipient_classify(); *out lives until the next
  * question. */

@@ -1,91 +1,18 @@
 #include <stdlib.h>
 
+#include "maps.h"
 #include "postern/log.h"
 #include "postern/netstring.h"
 #include "protocol.h"
 
-/* Postfix asks for whatever somebody wrote as a recipient; an address that
- * anybody knows is far below KEY_MAX. */
-enum { REQUEST_MAX = 10240, KEY_MAX = 2048 };
+enum { REQUEST_MAX = 10240 };
 
 struct session {
 	struct service *service;
+	bool postfix;			/* the client runs as Postfix, or as root */
 	struct pn_netstring frame;
 	struct pn_buf answer;
 };
-
-/* -- the maps ----------------------------------------------------------------- */
-
-/* PN_OK: *value; PN_NOT_FOUND; PN_INVALID: asking again is useless;
- * PN_TEMPFAIL, PN_LIMIT: Postfix shall try later. */
-typedef enum pn_status map_lookup(struct service *service, struct pn_str key, struct pn_buf *value,
-    struct pn_error *err);
-
-/* A value of virtual_alias_maps is a list of addresses: a key that Postfix would
- * read as anything but itself is never given back. */
-static bool
-reads_as_itself(struct pn_str key)
-{
-	bool quoted = key.n > 0 && key.p[0] == '"', escaped = false;
-	size_t i = quoted ? 1 : 0, ats = 0;
-
-	for (; i < key.n && quoted; i++) {
-		unsigned char c = (unsigned char)key.p[i];
-
-		if (c < ' ' || c == 0x7f)
-			return false;
-		if (c == '"' && !escaped)
-			quoted = false;
-		escaped = c == '\\' && !escaped;
-	}
-	/* After a quoted string there is nothing but the domain. */
-	if (quoted || (i > 1 && (i >= key.n || key.p[i] != '@')))
-		return false;
-	for (; i < key.n; i++) {
-		unsigned char c = (unsigned char)key.p[i];
-
-		if (c <= ' ' || c == 0x7f || memchr("\"\\,;:<>()[]", c, 11) != NULL)
-			return false;
-		if (c == '@')
-			ats++;
-	}
-	return ats == 1;
-}
-
-/* Known addresses stand for themselves, so that Postfix accepts them beside the
- * people of a mixed domain.  It also asks for "local" and "@domain": a whole
- * address is the only thing that can be known. */
-static enum pn_status
-lookup_recipient(struct service *service, struct pn_str key, struct pn_buf *value, struct pn_error *err)
-{
-	struct pn_rcpt rcpt;
-	enum pn_status st;
-
-	if (key.n > KEY_MAX || !reads_as_itself(key))
-		return PN_NOT_FOUND;
-	st = service_classify(service, key, &rcpt, err);
-	if (st == PN_INVALID || (st == PN_OK && rcpt.answer != PN_RCPT_OURS))
-		return PN_NOT_FOUND;
-	if (st == PN_OK)
-		pn_buf_add(value, key);
-	return st;
-}
-
-static const struct {
-	struct pn_str name;
-	map_lookup *lookup;
-} maps[] = {
-	{ PN_STR("recipient"), lookup_recipient },
-};
-
-static map_lookup *
-find_map(struct pn_str name)
-{
-	for (size_t i = 0; i < PN_COUNT(maps); i++)
-		if (pn_str_eq(maps[i].name, name))
-			return maps[i].lookup;
-	return NULL;
-}
 
 /* -- the protocol -------------------------------------------------------------- */
 
@@ -124,38 +51,53 @@ write_answer(enum pn_status st, struct pn_str value, const struct pn_error *err,
 	}
 }
 
-static void
-answer_request(struct session *session, struct pn_str request)
+static enum pn_status
+look_up(const struct session *session, const struct map *map, const struct map_request *request,
+    struct pn_error *err)
 {
-	struct pn_error err = { "not available" };
-	struct pn_str key = request, name;
-	struct pn_buf value;
-	map_lookup *lookup;
 	enum pn_status st;
 
-	(void)pn_str_split(&key, ' ', &name);
-	pn_buf_init(&value, REQUEST_MAX);
-	pn_buf_reset(&session->answer);
-	lookup = find_map(name);
 	/* The name is the client's: it goes to the log, escaped, not back. */
-	st = lookup == NULL ? pn_fail(&err, PN_INVALID, "there is no map of this name")
-	    : lookup(session->service, key, &value, &err);
-	if (pn_buf_failed(&value))
-		st = pn_fail(&err, PN_LIMIT, "the answer is too long");
+	if (map == NULL)
+		return pn_fail(err, PN_INVALID, "there is no map of this name");
+	if (map->secret && !session->postfix)
+		return pn_fail(err, PN_INVALID, "this map is for Postfix alone");
+	st = map->lookup(request, err);
+	return pn_buf_failed(request->value) ? pn_fail(err, PN_LIMIT, "the answer is too long") : st;
+}
+
+static void
+answer_request(struct session *session, struct pn_str text)
+{
+	struct map_request request = { .service = session->service, .key = text };
+	struct pn_error err = { "not available" };
+	const struct map *map;
+	struct pn_buf value;
+	enum pn_status st;
+
+	(void)pn_str_split(&request.key, ' ', &request.name);
+	map = map_find(request.name);
+	pn_buf_init(&value, REQUEST_MAX);
+	request.value = &value;
+	pn_arena_reset(session->service->arena);
+	pn_buf_reset(&session->answer);
+	st = look_up(session, map, &request, &err);
 	write_answer(st, pn_buf_str(&value), &err, &session->answer);
 	if (session->service->debug)
-		log_lookup(name, key, pn_buf_str(&session->answer));
+		log_lookup(request.name, request.key, map != NULL && map->secret && st == PN_OK
+		    ? PN_STR("OK") : pn_buf_str(&session->answer));
 	pn_buf_done(&value);
 }
 
 static void *
-open_session(struct service *service)
+open_session(struct service *service, int fd)
 {
 	struct session *session = calloc(1, sizeof(*session));
 
 	if (session == NULL)
 		pn_out_of_memory();
 	session->service = service;
+	session->postfix = service_is_postfix(service, fd);
 	pn_netstring_init(&session->frame, REQUEST_MAX);
 	pn_buf_init(&session->answer, 2 * REQUEST_MAX);
 	return session;

@@ -12,7 +12,7 @@
 
 #include "postern/config.h"
 #include "postern/facts.h"
-#include "postern/verdict.h"
+#include "postern/outbound.h"
 
 struct pn_gate_mail {
 	const struct pn_envelope_rcpt *rcpts;	/* accepted at RCPT, ours and others */
@@ -24,6 +24,9 @@ struct pn_gate_mail {
 	bool smtp;		/* false: sendmail(1): nothing may be refused */
 	bool outbound;		/* from a client that may send for our domains */
 	bool authenticated;
+	struct pn_str user;	/* as whom; "" = not authenticated */
+	bool takes_relay;	/* the relay is chosen on this listener */
+	struct pn_str queue_id;
 	bool over_limit;	/* its headers went over header_limit: not parsed */
 	bool own_header_flood;	/* more fields of ours than are taken out (PN_OWN_HEADERS_MAX) */
 	bool dry_run;		/* explain: nothing is written */
@@ -53,6 +56,8 @@ struct pn_gate_result {
 	struct pn_str unreadable;	/* what Odoo's parser gives up on; "" = nothing */
 	size_t learned;			/* threads learned from outbound mail */
 	struct pn_str learn_error;	/* they could not be stored; the mail passes */
+	bool departed;			/* somebody gets it through a relay: .outbound says which */
+	struct pn_outbound outbound;
 };
 
 /* Never fails: trouble is a verdict (451 4.3.0). */

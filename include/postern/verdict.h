@@ -63,14 +63,18 @@ struct pn_envelope_rcpt {
 	struct pn_str notify;		/* NOTIFY= value, "" = none */
 	struct pn_str orcpt;		/* ORCPT= value, "" = none */
 	struct pn_rcpt who;
+	bool leaves;			/* nobody's of ours, and the mail server sends it on to another host */
 };
 
 struct pn_edit {
 	enum pn_edit_kind {
 		PN_EDIT_DELETE_RCPT,	/* text */
 		PN_EDIT_ADD_RCPT,	/* text, args ("" = none) */
-		PN_EDIT_INSERT_HEADER,	/* name, text */
+		PN_EDIT_INSERT_HEADER,	/* name, text: above all others */
+		PN_EDIT_ADD_HEADER,	/* name, text: below all others */
+		PN_EDIT_CHANGE_HEADER,	/* name, index from 1, text */
 		PN_EDIT_DELETE_HEADER,	/* name, index from 1 */
+		PN_EDIT_CHANGE_SENDER,	/* text, without <> */
 		PN_EDIT_QUARANTINE,	/* text */
 	} kind;
 	struct pn_str name;

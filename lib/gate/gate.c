@@ -1,5 +1,6 @@
 #include "postern/gate.h"
 
+#include "depart.h"
 #include "odoo.h"
 
 /* One mail on its way. */
@@ -339,18 +340,28 @@ add_delivered_to(struct passage *p)
 	out->closing.edit_count = n;
 }
 
+/* From outside: a Received field that another host has written. */
+static bool
+came_from_outside(const struct passage *p, const struct pn_field *field)
+{
+	struct pn_str text = pn_str_trim(field->raw), host = p->gate->config->hostname;
+	size_t by = pn_str_find_str(text, PN_STR("by "));
+
+	if (!pn_str_eq_nocase(field->name, PN_STR("Received")))
+		return false;
+	text = by == PN_STR_NONE ? PN_STR_EMPTY : pn_str_from(text, by + 3);
+	return host.n == 0 || !pn_str_starts_nocase(text, host) || (text.n > host.n && !pn_is_space(text.p[host.n]));
+}
+
 static bool
 is_outbound(const struct passage *p)
 {
-	if (!p->mail->outbound || p->parsed != PN_OK)
+	if (!p->mail->outbound)
 		return false;
-	for (size_t i = 0; i < p->mail->fields.n; i++) {
-		struct pn_str name = p->mail->fields.v[i].name;
-
-		if (pn_str_eq_nocase(name, PN_STR("X-Postern-Stamp"))
-		    || (!p->mail->authenticated && pn_str_eq_nocase(name, PN_STR("Received"))))
+	for (size_t i = 0; i < p->mail->fields.n; i++)
+		if (pn_str_eq_nocase(p->mail->fields.v[i].name, PN_STR("X-Postern-Stamp"))
+		    || (!p->mail->authenticated && came_from_outside(p, &p->mail->fields.v[i])))
 			return false;
-	}
 	return true;
 }
 
@@ -362,7 +373,7 @@ learn(struct passage *p)
 	struct pn_error err = { "" };
 	size_t n;
 
-	if (!is_outbound(p) || pn_gate_outbound_threads(&p->gate->config->directory, p->mail->fields,
+	if (p->parsed != PN_OK || pn_gate_outbound_threads(&p->gate->config->directory, p->mail->fields,
 	    &p->out->message, p->arena, &gateway, &threads, &n) != PN_OK)
 		return;
 	p->out->learned = n;
@@ -383,7 +394,10 @@ close_transaction(struct passage *p)
 	out->closing = pn_transaction_close(&p->transaction, verdicts, out->part_count, p->arena);
 	if (out->closing.action == PN_ACTION_ACCEPT || out->closing.action == PN_ACTION_HOLD) {
 		add_delivered_to(p);
-		learn(p);
+		if (is_outbound(p)) {
+			learn(p);
+			depart(p->gate, p->mail, p->arena, out);
+		}
 	}
 }
 

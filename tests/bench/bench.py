@@ -33,6 +33,7 @@ CONF = """\
 state_directory = "%(dir)s/state"
 milter_socket = "unix:%(socket)s"
 map_socket = "unix:%(dir)s/map.sock"
+policy_socket = ""
 socket_group = "%(group)s"
 hostname = "mx.acme.example"
 max_sessions = 5000

@@ -28,6 +28,7 @@ DEMO_CONF = """\
 state_directory = "{dir}/state"
 milter_socket = "unix:{queue}/postern/milter.sock"
 map_socket = "unix:{queue}/postern/map.sock"
+policy_socket = ""
 hostname = "mx.acme.example"
 """
 

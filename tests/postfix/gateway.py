@@ -16,6 +16,7 @@ CONF = """\
 state_directory = "%(state)s"
 milter_socket = "unix:%(milter)s"
 map_socket = "unix:%(map)s"
+policy_socket = ""
 hostname = "mx.lab.test"
 %(top)s
 gateway "acme" {

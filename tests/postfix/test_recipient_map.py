@@ -10,6 +10,7 @@ from lab import *
 CONF = """\
 state_directory = "%s"
 map_socket = "unix:%s"
+policy_socket = ""
 socket_group = "postfix"
 gateway "main" {
 	target = "redirect to acme.odoo.test"

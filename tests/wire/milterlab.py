@@ -12,6 +12,7 @@ CONF = """\
 state_directory = "%(state)s"
 milter_socket = "unix:%(socket)s"
 map_socket = "unix:%(socket)s.map"
+policy_socket = ""
 socket_group = ""
 hostname = "mx.lab.test"
 %(top)s

@@ -11,6 +11,7 @@ from lab import *
 CONF = """\
 state_directory = "%(state)s"
 map_socket = "unix:%(socket)s"
+policy_socket = ""
 socket_group = ""
 socket_mode = 0600
 gateway "main" {

@@ -1,0 +1,319 @@
+/* Outbound, step by step: whose mail, which relay, which sender, counted. */
+#include "postern/outbound.h"
+
+#include <time.h>
+
+#include "postern/address.h"
+
+struct leaving {
+	const struct pn_gate *gate;
+	const struct pn_outbound_mail *mail;
+	struct pn_arena *arena;
+	struct pn_outbound *out;
+	struct pn_relay_lookup lookup;
+	struct pn_str bounce;		/* B of rule 13 */
+};
+
+const char *
+pn_outbound_answer_name(enum pn_outbound_answer answer)
+{
+	switch (answer) {
+	case PN_OUTBOUND_DEFAULT:
+		return "default_route";
+	case PN_OUTBOUND_ROUTE:
+		return "route";
+	case PN_OUTBOUND_WAIT:
+		return "wait";
+	case PN_OUTBOUND_DEFER:
+		return "defer";
+	case PN_OUTBOUND_REFUSE:
+		return "refuse";
+	}
+	return "?";
+}
+
+/* -- whose mail --------------------------------------------------------------------- */
+
+static const struct pn_domain *
+domain_of(const struct leaving *l, struct pn_str address)
+{
+	size_t at = pn_str_find_last(address, '@');
+	struct pn_str ascii;
+
+	if (at == PN_STR_NONE || pn_domain_to_ascii(pn_str_from(address, at + 1), l->arena, &ascii) != PN_OK)
+		return NULL;
+	return pn_directory_domain(&l->gate->config->directory, ascii);
+}
+
+/* Odoo takes the notification address of the record's alias domain.  That domain
+ * shows in the bounce address, which it writes as Return-Path and as envelope
+ * sender; else the From tells. */
+static const struct pn_domain *
+domain_of_mail(const struct leaving *l)
+{
+	const struct pn_directory *directory = &l->gate->config->directory;
+	const struct pn_domain *domain = domain_of(l, l->mail->return_path);
+	struct pn_str from;
+
+	if (domain == NULL)
+		domain = domain_of(l, l->mail->sender);
+	if (domain == NULL && pn_address_normalize(l->mail->email_from, true, l->arena, &from) == PN_OK)
+		domain = domain_of(l, from);
+	if (domain == NULL && directory->gateway_count == 1)
+		domain = &directory->gateways[0].domains[0];
+	return domain;
+}
+
+static void
+find_owner(struct leaving *l)
+{
+	const struct pn_domain *domain = domain_of_mail(l);
+	const struct pn_outbound_mail *mail = l->mail;
+
+	l->bounce = mail->return_path.n > 0 ? mail->return_path : mail->sender;
+	if (domain == NULL)
+		return;
+	l->out->gateway = domain->gateway;
+	l->out->notification = domain->default_from;
+	if (l->bounce.n == 0)
+		l->bounce = domain->bounce;
+}
+
+/* -- which relay --------------------------------------------------------------------- */
+
+static struct pn_relay_request
+request_of(struct leaving *l)
+{
+	const struct pn_config *config = l->gate->config;
+
+	return (struct pn_relay_request){
+		.question = {
+			.relays = config->relays,
+			.gateway = l->out->gateway == NULL ? PN_STR_EMPTY : l->out->gateway->name,
+			.email_from = l->mail->email_from,
+			.notification = l->out->notification,
+			.default_filter = config->default_from_filter,
+			.user = config->personal_relays ? l->mail->user : PN_STR_EMPTY,
+		},
+		.recipients = l->mail->recipient_count,
+		.mass_mailing = l->mail->mass_mailing,
+		.rewrite = config->rewrite,
+		.by_login = l->mail->by_login,
+		.states = pn_relay_states_in(&l->lookup),
+	};
+}
+
+/* Counts it for the chosen relay.  Another program may have used up what was
+ * free a moment ago: then that relay is closed, and the next one is tried. */
+static enum pn_status
+count(struct leaving *l, struct pn_error *err)
+{
+	struct pn_relay_choice *choice = &l->out->choice;
+	enum pn_status st = PN_OK;
+
+	while (choice->chosen < choice->n) {
+		struct pn_relay_candidate *c = &choice->v[choice->chosen];
+		struct pn_charge charge = {
+			.relay = c->relay->name,
+			.limits = c->relay->limits,
+			.limit_count = c->relay->limit_count,
+			.recipients = l->mail->recipient_count,
+			.mail = l->lookup.mail,
+			.queue_id = l->mail->queue_id,
+			.instance = l->mail->instance,
+			.now_ms = l->mail->now_ms,
+			.look_only = l->mail->dry_run,
+		};
+		struct pn_charge_result charged;
+
+		st = pn_quota_charge(l->gate->store, &charge, &charged, err);
+		if (st != PN_OK)
+			return st;
+		l->out->counted_before = charged.answer == PN_CHARGED_BEFORE;
+		if (charged.answer != PN_CHARGED_SPENT)
+			return PN_OK;
+		c->status = (struct pn_relay_status){ PN_RELAY_SPENT, charged.opens_ms, PN_STR("used up just now") };
+		pn_relay_choice_settle(choice);
+	}
+	return st;
+}
+
+/* -- under which sender ---------------------------------------------------------------- */
+
+/* A relay that would make the mail unusable is no choice: the From as it is. */
+static void
+decide_sender(struct leaving *l, const struct pn_relay_candidate *c)
+{
+	const struct pn_outbound_mail *mail = l->mail;
+	struct pn_sender_question question = {
+		.sender = c->sender,
+		.header_from = mail->email_from,
+		.notification = l->out->notification,
+		.bounce = l->bounce,
+		.from_filter = c->relay->from_filter,
+	};
+	struct pn_error ignored;
+
+	l->out->sender = (struct pn_sender){ .header_from = mail->email_from, .envelope = mail->sender };
+	if (!mail->header || !l->gate->config->rewrite || c->step == PN_RELAY_FORCED
+	    || pn_sender_decide(&question, l->arena, &l->out->sender, &ignored) != PN_OK)
+		return;
+	/* a mail about mail stays without a sender */
+	if (mail->sender.n == 0)
+		l->out->sender.envelope = PN_STR_EMPTY;
+}
+
+/* -- the answer --------------------------------------------------------------------------- */
+
+static void
+refuse(struct leaving *l, enum pn_outbound_answer answer, const char *code, const char *xcode, struct pn_str text)
+{
+	l->out->reason = text;
+	if (!l->mail->may_refuse || l->mail->mixed)
+		return;
+	l->out->answer = answer;
+	l->out->reply = (struct pn_reply){ code, xcode, text };
+}
+
+static void
+trouble(struct leaving *l, const struct pn_error *err)
+{
+	refuse(l, PN_OUTBOUND_DEFER, "451", "4.3.0", PN_STR("cannot choose a relay now, try again later"));
+	l->out->trouble = true;
+	l->out->reason = pn_arena_dup(l->arena, pn_str_c(err->text));
+}
+
+static struct pn_str
+opening_time(const struct leaving *l, int64_t until_ms)
+{
+	time_t until = (time_t)((until_ms + 59999) / 60000 * 60);
+	struct tm tm;
+
+	if (until_ms == 0 || gmtime_r(&until, &tm) == NULL)
+		return PN_STR_EMPTY;
+	return pn_arena_printf(l->arena, " until %04d-%02d-%02d %02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
+	    tm.tm_mday, tm.tm_hour, tm.tm_min);
+}
+
+/* Every relay that may carry it is closed. */
+static void
+wait_for_one(struct leaving *l)
+{
+	struct pn_outbound *out = l->out;
+	const struct pn_relay_candidate *c = &out->choice.v[out->choice.opens_first];
+	struct pn_str text = pn_arena_printf(l->arena, "relay " PN_STR_FMT ": " PN_STR_FMT PN_STR_FMT,
+	    PN_STR_ARG(c->relay->name), PN_STR_ARG(c->status.reason), PN_STR_ARG(opening_time(l, c->status.until_ms)));
+
+	out->relay = c->relay;
+	out->step = c->step;
+	out->answer = PN_OUTBOUND_WAIT;
+	decide_sender(l, c);
+	out->reason = text;
+	if (l->gate->config->when_spent != PN_WHEN_SPENT_REFUSE)
+		return;
+	if (out->choice.limited_per_message)
+		refuse(l, PN_OUTBOUND_REFUSE, "550", "5.5.3", PN_STR("too many recipients for every relay that may carry this From"));
+	else
+		refuse(l, PN_OUTBOUND_DEFER, "450", "4.7.1", text);
+}
+
+static void
+leave(struct leaving *l)
+{
+	struct pn_outbound *out = l->out;
+	const struct pn_relay_candidate *c = &out->choice.v[out->choice.chosen];
+
+	out->answer = PN_OUTBOUND_ROUTE;
+	out->relay = c->relay;
+	out->step = c->step;
+	out->reason = pn_str_c(pn_relay_step_name(c->step));
+	decide_sender(l, c);
+}
+
+static void
+write_route(struct leaving *l)
+{
+	struct pn_outbound *out = l->out;
+	struct pn_error err = { "" };
+
+	if ((out->answer != PN_OUTBOUND_ROUTE && out->answer != PN_OUTBOUND_WAIT) || l->mail->mixed)
+		return;
+	if (pn_relay_route(&out->choice, out->answer == PN_OUTBOUND_WAIT, l->arena, &out->route, &err) != PN_OK) {
+		out->answer = PN_OUTBOUND_DEFAULT;
+		trouble(l, &err);
+	}
+}
+
+/* What Postfix asks for by itself, and again at each retry, need not be told. */
+static void
+leave_it_to_the_map(struct leaving *l)
+{
+	struct pn_error ignored;
+	struct pn_str live;
+
+	if (l->gate->config->live_routes && l->mail->header && l->out->route.n > 0
+	    && pn_outbound_route(l->gate, l->out->sender.envelope, l->mail->now_ms, l->arena, &live, &ignored) == PN_OK
+	    && pn_str_eq(live, l->out->route)) {
+		l->out->route = PN_STR_EMPTY;
+		l->out->live = true;
+	}
+}
+
+static bool
+has_relays(const struct leaving *l)
+{
+	struct pn_relays relays = l->gate->config->relays;
+
+	for (size_t i = 0; i < relays.n; i++)
+		if (relays.v[i].active && (relays.v[i].gateway.n == 0 || l->out->gateway == NULL
+		    || pn_str_eq(relays.v[i].gateway, l->out->gateway->name)))
+			return true;
+	return false;
+}
+
+void
+pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mail *mail, struct pn_arena *arena,
+    struct pn_outbound *out)
+{
+	struct leaving l = { .gate = gate, .mail = mail, .arena = arena, .out = out };
+	struct pn_relay_request request;
+	struct pn_error err = { "" };
+
+	*out = (struct pn_outbound){ .answer = PN_OUTBOUND_DEFAULT,
+		.sender = { .header_from = mail->email_from, .envelope = mail->sender } };
+	find_owner(&l);
+	if (!has_relays(&l))
+		return;
+	l.lookup = (struct pn_relay_lookup){ .store = gate->store, .queue_id = mail->queue_id, .now_ms = mail->now_ms };
+	if (mail->message_id.n > 0)
+		l.lookup.mail = pn_mail_key(mail->message_id, mail->sender, mail->recipients);
+	request = request_of(&l);
+	if (pn_relay_choose(&request, arena, &out->choice, &err) != PN_OK || count(&l, &err) != PN_OK) {
+		trouble(&l, &err);
+		return;
+	}
+	if (out->choice.n == 0)
+		refuse(&l, PN_OUTBOUND_REFUSE, "550", "5.7.1", PN_STR("no relay may carry this From"));
+	else if (out->choice.chosen == out->choice.n)
+		wait_for_one(&l);
+	else
+		leave(&l);
+	write_route(&l);
+	leave_it_to_the_map(&l);
+}
+
+enum pn_status
+pn_outbound_route(const struct pn_gate *gate, struct pn_str sender, int64_t now_ms, struct pn_arena *arena,
+    struct pn_str *route, struct pn_error *err)
+{
+	struct pn_outbound_mail mail = { .email_from = sender, .sender = sender, .recipient_count = 1,
+		.dry_run = true, .now_ms = now_ms };
+	struct pn_outbound out;
+
+	pn_outbound_decide(gate, &mail, arena, &out);
+	if (out.route.n > 0) {
+		*route = out.route;
+		return PN_OK;
+	}
+	return out.trouble ? pn_fail(err, PN_TEMPFAIL, PN_STR_FMT, PN_STR_ARG(out.reason)) : PN_NOT_FOUND;
+}

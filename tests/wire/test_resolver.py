@@ -1,0 +1,177 @@
+"""The resolver asks a real authoritative server: NSD with zones of our own."""
+
+import glob
+import os
+import socket
+import subprocess
+import time
+
+from base import is_listening
+from lab import *
+
+CONF = """\
+server:
+	ip-address: 127.0.0.1@%(port)d
+	username: ""
+	chroot: ""
+	database: ""
+	zonesdir: "%(folder)s"
+	pidfile: "%(folder)s/nsd.pid"
+	xfrdfile: "%(folder)s/xfrd.state"
+	zonelistfile: "%(folder)s/zone.list"
+	server-count: 1
+remote-control:
+	control-enable: no
+"""
+
+ZONE = "zone:\n\tname: %s\n\tzonefile: %s\n"
+
+HEAD = """\
+$ORIGIN %(name)s.
+$TTL 300
+@ SOA ns root 1 3600 600 86400 60
+@ NS ns
+ns A 127.0.0.1
+"""
+
+ONE = HEAD % {"name": "one.example"} + """\
+www A 192.0.2.1
+www A 192.0.2.2
+www AAAA 2001:db8::1
+mail MX 20 second
+mail MX 10 first
+null MX 0 .
+txt TXT "v=spf1 " "-all"
+chain CNAME link1
+link1 CNAME link2
+link2 CNAME link3
+link3 CNAME www
+across CNAME www.two.example.
+lost CNAME gone
+loop CNAME pool
+pool CNAME loop
+a.b.deep A 192.0.2.3
+odd\\032name A 192.0.2.4
+1.2.0.192.in-addr PTR www.one.example.
+""" + "".join('many TXT "record %d %s"\n' % (i, "x" * 100) for i in range(59))
+
+TWO = HEAD % {"name": "two.example"} + "www A 192.0.2.9\n"
+
+
+class NameServer(Program):
+	"""NSD with these zones: a dict of names and texts."""
+
+	def __init__(self, folder, zones):
+		self.port = free_port()
+		self.address = "127.0.0.1@%d" % self.port
+		os.makedirs(folder)
+		with open(folder + "/nsd.conf", "w", encoding="ascii") as f:
+			f.write(CONF % {"port": self.port, "folder": folder})
+			for name, text in zones.items():
+				f.write(ZONE % (name, name))
+				with open(folder + "/" + name, "w", encoding="ascii") as zone:
+					zone.write(text)
+		super().__init__("/usr/sbin/nsd", ["-d", "-c", folder + "/nsd.conf"])
+		wait_until(lambda: is_listening(self.port), 10, lambda: "nsd does not listen\n" + self.stderr())
+
+
+def resolve(ctx, forwarders, *questions, args=()):
+	"""The lines of tests/wire/resolve for (name, type), ..."""
+	argv = [word for f in forwarders for word in ("-f", f)] + list(args)
+	done = run(ctx.program("tests/wire/resolve"), *argv, *(word for q in questions for word in q), check=0)
+	return done.stdout.splitlines()
+
+
+ANSWERS = [
+	("www.one.example", "A", "ok c0000201 c0000202"),
+	("WWW.One.Example.", "A", "ok c0000201 c0000202"),
+	("www.one.example", "AAAA", "ok 20010db8000000000000000000000001"),
+	("mail.one.example", "MX", "ok 10:first.one.example 20:second.one.example"),
+	("null.one.example", "MX", "ok 0:"),
+	("txt.one.example", "TXT", 'ok "v=spf1 -all"'),
+	("one.example", "NS", 'ok "ns.one.example"'),
+	("chain.one.example", "A", "ok c0000201 c0000202"),
+	("across.one.example", "A", "ok c0000209"),
+	("lost.one.example", "A", "not found nxdomain"),
+	("gone.one.example", "A", "not found nxdomain"),
+	("txt.one.example", "A", "not found"),
+	("deep.one.example", "A", "not found"),
+	("www.three.example", "A", "temporary failure: SERVFAIL"),
+	("a..one.example", "A", "invalid: no name that can be asked for"),
+	("odd name.one.example", "A", "ok c0000204"),
+	("many.one.example", "TXT", "ok" + " (109 bytes)" * 10 + " (110 bytes)" * 49),
+]
+
+
+def test_answers(ctx):
+	with NameServer(ctx.tmp + "/ns", {"one.example": ONE, "two.example": TWO}) as ns:
+		lines = resolve(ctx, [ns.address], *(row[:2] for row in ANSWERS))
+	got = [" ".join(sorted(line.split(" (")[1:])) if "bytes" in line else line for line in lines]
+	want = [" ".join(sorted(row[2].split(" (")[1:])) if "bytes" in row[2] else row[2] for row in ANSWERS]
+	for row, g, w in zip(ANSWERS, got, want):
+		assert g == w, "%s %s: %r, not %r" % (row[0], row[1], g, w)
+	assert len(got) == len(want)
+
+
+def test_cname_loop(ctx):
+	with NameServer(ctx.tmp + "/ns", {"one.example": ONE}) as ns:
+		[line] = resolve(ctx, [ns.address], ("loop.one.example", "A"))
+	assert line.startswith("temporary failure") or line == "not found", line
+
+
+def test_lame_server(ctx):
+	"""One that does not know the zone is passed over; alone it is a failure."""
+	with NameServer(ctx.tmp + "/lame", {"two.example": TWO}) as lame, \
+	    NameServer(ctx.tmp + "/ns", {"one.example": ONE}) as ns:
+		for _ in range(5):
+			assert resolve(ctx, [lame.address, ns.address], ("www.one.example", "A")) == ["ok c0000201 c0000202"]
+		assert resolve(ctx, [lame.address], ("www.one.example", "A")) == ["temporary failure: SERVFAIL"]
+
+
+def test_silent_server(ctx):
+	"""Nobody waits longer than the time given; a second server helps."""
+	with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+		silent.bind(("127.0.0.1", 0))
+		address = "127.0.0.1@%d" % silent.getsockname()[1]
+		started = time.monotonic()
+		lines = resolve(ctx, [address], ("www.one.example", "A"), ("one.example", "MX"), args=("-t", "300"))
+		assert lines == ["temporary failure: time-out"] * 2
+		assert 0.6 <= time.monotonic() - started < 5
+		with NameServer(ctx.tmp + "/ns", {"one.example": ONE}) as ns:
+			assert resolve(ctx, [address, ns.address], ("www.one.example", "A"), args=("-t", "20000")) \
+			    == ["ok c0000201 c0000202"]
+
+
+def test_no_server(ctx):
+	[line] = resolve(ctx, ["127.0.0.1@%d" % free_port()], ("www.one.example", "A"), args=("-t", "2000"))
+	assert line.startswith("temporary failure: "), line
+
+
+def sign(folder, zone):
+	"""A signed zone, and the file with the key it is trusted by."""
+	os.makedirs(folder)
+	with open(folder + "/zone", "w", encoding="ascii") as f:
+		f.write(zone)
+	key = subprocess.run(["ldns-keygen", "-a", "ECDSAP256SHA256", "-k", "one.example"], cwd=folder, check=True,
+	    capture_output=True, text=True).stdout.strip()
+	subprocess.run(["ldns-signzone", "-o", "one.example", "zone", key], cwd=folder, check=True, capture_output=True)
+	with open(folder + "/zone.signed", encoding="ascii") as f:
+		return f.read(), glob.glob(folder + "/*.key")[0]
+
+
+def test_dnssec(ctx):
+	"""What is signed is secure; what was changed afterwards is not believed."""
+	signed, anchor = sign(ctx.tmp + "/sign", ONE)
+	changed = signed.replace("2001:db8::1", "2001:db8::bad")
+	assert changed != signed
+	questions = (("mail.one.example", "MX"), ("gone.one.example", "A"), ("www.one.example", "AAAA"))
+	with NameServer(ctx.tmp + "/ns", {"one.example": signed}) as ns, \
+	    NameServer(ctx.tmp + "/changed", {"one.example": changed}) as bad:
+		good = resolve(ctx, [ns.address], *questions, args=("-a", anchor))
+		plain = resolve(ctx, [ns.address], *questions)
+		lies = resolve(ctx, [bad.address], *questions, args=("-a", anchor))
+	assert good == ["ok secure 10:first.one.example 20:second.one.example", "not found nxdomain secure",
+	    "ok secure 20010db8000000000000000000000001"], good
+	assert plain == [line.replace(" secure", "") for line in good], plain
+	assert lies[:2] == good[:2], lies
+	assert lies[2].startswith("temporary failure: bogus: "), lies
