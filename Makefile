@@ -42,13 +42,19 @@ ALL_LDFLAGS  = $(LHARDEN) $(SANFLAGS) -pthread $(LDFLAGS)
 # What each program is made of.  lib/ is one archive: the linker takes what is used.
 LIB_SRC     := $(wildcard lib/*/*.c)
 LIB_LIBS    := -llmdb -lssl -lcrypto -lidn2 -lunistring -lunbound -lopendkim -lpsl
-PROGS       := postern postern-milter postern-policy
+PROGS       := postern postern-milter postern-policy postern-broker
 postern_SRC        := $(wildcard cli/*.c)
 postern_LIBS       := $(LIB_LIBS) -ljansson
 postern-milter_SRC := $(wildcard milter/*.c)
 postern-milter_LIBS := -lmilter $(LIB_LIBS)
 postern-policy_SRC := $(wildcard policy/*.c)
 postern-policy_LIBS := -levent_core $(LIB_LIBS)
+postern-broker_SRC := $(wildcard broker/*.c)
+postern-broker_LIBS := -lcurl -ljansson $(LIB_LIBS)
+
+# loaded by Postfix, which knows no sanitizer
+PLUGIN      := $(BUILD)/libpostern_oauth.so
+SASLDIR     ?= /usr/lib/$(shell $(CC) -print-multiarch)/sasl2
 
 TESTS       := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TARGETS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -58,7 +64,7 @@ TOOLS       := $(addprefix $(BUILD)/tests/conformance/,run address_tool header_t
 
 .PHONY: all check check-built pure fuzz bench conformance conformance-built suite-spf suite-dmarc demo run deps install texts clean format
 .SECONDARY:
-all: $(addprefix $(BUILD)/,$(PROGS))
+all: $(addprefix $(BUILD)/,$(PROGS)) $(PLUGIN)
 
 $(BUILD)/%.o: %.c
 	@echo "  CC   $<"
@@ -79,11 +85,25 @@ $(BUILD)/$1: $($1_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpostern.a
 endef
 $(foreach p,$(PROGS),$(eval $(call program,$p)))
 
+$(PLUGIN): sasl/oauth.c
+	@echo "  LD   $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(CPPFLAGS) $(WARN) $(if $(DEVELOPER),-Werror) -O2 -g -fPIC \
+	    -fstack-protector-strong -shared -Wl,-z,relro,-z,now,-z,defs -o $@ $<
+
 # One source and the library make a test program.
 define test_program
 	@echo "  LD   $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $1 $(LIB_LIBS)
 endef
+$(BUILD)/tests/unit/test_broker: $(addprefix $(BUILD)/,tests/unit/test_broker.o broker/account.o broker/answer.o \
+    broker/keep.o libpostern.a)
+	$(call test_program,-lcmocka -ljansson)
+$(BUILD)/tests/unit/test_sasl_plugin: $(BUILD)/tests/unit/test_sasl_plugin.o $(BUILD)/sasl/oauth.o
+	$(call test_program,-lcmocka -lsasl2)
+$(BUILD)/tests/fuzz/replay_token_answer: $(addprefix $(BUILD)/,tests/fuzz/fuzz_token_answer.o tests/fuzz/replay.o \
+    broker/answer.o libpostern.a)
+	$(call test_program,-ljansson)
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libpostern.a
 	$(call test_program,-lcmocka -ljansson -lconfuse)
 $(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o mail_server.o tools.o world.o) $(BUILD)/libpostern.a
@@ -101,7 +121,7 @@ $(BUILD)/tests/suites/%: $(BUILD)/tests/suites/%.o $(BUILD)/libpostern.a
 $(BUILD)/tests/cli/%: $(BUILD)/tests/cli/%.o $(BUILD)/libpostern.a
 	$(call test_program)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libpostern.a
-	$(call test_program,-lmilter)
+	$(call test_program,-lmilter -levent_core)
 
 # PARTS="unit wire": only those
 check: deps
@@ -141,9 +161,10 @@ $(BUILD)/fuzz/obj/%.o: %.c
 	$(Q)$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
 $(BUILD)/fuzz/libpostern.a: $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/fuzz/fuzz_token_answer: $(BUILD)/fuzz/obj/broker/answer.o
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libpostern.a
 	@echo "  LD   $@"
-	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIB_LIBS)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIB_LIBS) -ljansson
 
 demo run: deps
 	$(Q)$(MAKE) --no-print-directory all
@@ -162,7 +183,9 @@ install: all
 	    $(addprefix $(DESTDIR)$(MANDIR)/man,1 5 8) \
 	    $(addprefix $(DESTDIR)$(SYSCONFDIR)/postern/,conf.d aliases.d)
 	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)
-	install -m 755 $(BUILD)/postern-milter $(BUILD)/postern-policy $(DESTDIR)$(SBINDIR)
+	install -m 755 $(BUILD)/postern-milter $(BUILD)/postern-policy $(BUILD)/postern-broker $(DESTDIR)$(SBINDIR)
+	install -d $(DESTDIR)$(SASLDIR)
+	install -m 644 $(PLUGIN) $(DESTDIR)$(SASLDIR)
 	for page in $(MAN); do install -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}; done
 	install -m 644 postfix-conf/* $(DESTDIR)$(DOCDIR)/postfix-conf
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(DOCDIR)

@@ -23,7 +23,9 @@ cli_load(struct cli *cli)
 	if (cli->config != NULL)
 		return EX_OK;
 	pn_config_report_init(&report);
+	progress_begin(cli, "reading the configuration");
 	st = pn_config_load(cli->config_path, &cli->config, &report);
+	progress_done(cli);
 	if (st != PN_OK || cli->verbose)
 		(void)fputs(pn_buf_c(&report.text), stderr);
 	pn_config_report_done(&report);
@@ -95,7 +97,9 @@ make_up_state(struct cli *cli)
 	if (code != EX_OK)
 		return code;
 	gate.store = cli->store;
+	progress_begin(cli, "making up a directory");
 	st = pn_gate_apply(&gate, pn_clock_now(), NULL, &err);
+	progress_done(cli);
 	return st == PN_OK ? EX_OK : cli_fail(st, "%s", err.text);
 }
 
@@ -231,6 +235,7 @@ same_alias(const struct pn_alias *a, const struct pn_alias *b)
 {
 	return a->id == b->id && pn_str_eq(a->local, b->local) && pn_str_eq(a->model, b->model)
 	    && a->contact == b->contact && a->incoming_local == b->incoming_local
+	    && a->require_dmarc == b->require_dmarc
 	    && a->force_thread_id == b->force_thread_id && pn_str_eq(a->parent_model, b->parent_model)
 	    && a->parent_id == b->parent_id;
 }
@@ -250,7 +255,6 @@ compare_row(void *ctx, const struct pn_alias_row *row, enum pn_source source)
 
 	if (source != PN_SOURCE_CONFIG)
 		return true;
-	progress(c->cli, "aliases compared", c->found);
 	hit = bsearch(&row, c->rows, c->cli->config->alias_count, sizeof(*c->rows), by_key);
 	if (hit == NULL) {
 		c->drift.surplus++;
@@ -269,6 +273,7 @@ cli_drift(struct cli *cli, struct drift *out, struct pn_error *err)
 		.rows = PN_ARENA_ARRAY(cli->arena, const struct pn_alias_row *, n + 1) };
 	enum pn_status st;
 
+	progress_begin(cli, "comparing the aliases");
 	for (size_t i = 0; i < n; i++)
 		c.rows[i] = &cli->config->aliases[i];
 	qsort(c.rows, n, sizeof(*c.rows), by_key);

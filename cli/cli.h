@@ -9,6 +9,7 @@
 #define POSTERN_CLI_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <sysexits.h>
 
 #include "postern/gate.h"
@@ -41,6 +42,8 @@ struct cli {
 	char scratch[256];		/* folder of a state made up for cli_look(); "" = none */
 	int64_t started_us, shown_us;	/* for progress */
 	bool shown;
+	pthread_t ticker;
+	int ticker_end;			/* an eventfd that ends it; 0: there is none */
 };
 
 int cmd_aliases(struct cli *cli);
@@ -53,6 +56,7 @@ int cmd_loops(struct cli *cli);
 int cmd_postfix_conf(struct cli *cli);
 int cmd_retire(struct cli *cli);
 int cmd_stats(struct cli *cli);
+int cmd_test_relay(struct cli *cli);
 int cmd_threads(struct cli *cli);
 
 /* -- arguments (options.c) ------------------------------------------------------------ */
@@ -159,6 +163,8 @@ void rows_end(struct rows *rows);
 /* Something that may take longer than a second has come this far; shown only
  * then, and only on a terminal or with -v. */
 void progress(struct cli *cli, const char *what, uint64_t n);
+/* The same for one long call: a thread says "what, 3 s" until progress_done(). */
+void progress_begin(struct cli *cli, const char *what);
 void progress_done(struct cli *cli);
 
 #endif

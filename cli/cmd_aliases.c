@@ -80,9 +80,10 @@ apply(struct cli *cli)
 
 	if (code != EX_OK)
 		return code;
-	progress(cli, "writing the directory", 0);
-	gate = (struct pn_gate){ cli->config, cli->store };
+	progress_begin(cli, "writing the directory");
+	gate = (struct pn_gate){ .config = cli->config, .store = cli->store };
 	st = pn_gate_apply(&gate, pn_clock_now(), &changes, &err);
+	progress_done(cli);
 	if (st != PN_OK)
 		return cli_fail(st, "%s", err.text);
 	if (cli->json)
@@ -150,7 +151,7 @@ find(struct cli *cli, struct pn_str address)
 
 	if (code != EX_OK)
 		return code;
-	gate = (struct pn_gate){ cli->config, cli->store };
+	gate = (struct pn_gate){ .config = cli->config, .store = cli->store };
 	st = pn_gate_recipient(&gate, address, pn_clock_now(), cli->arena, &who, &err);
 	if (st != PN_OK)
 		return cli_fail(st, "%s", err.text);

@@ -244,7 +244,7 @@ cmd_explain(struct cli *cli)
 	if (code != EX_OK)
 		return code;
 	e.arena = pn_arena_new(ARENA_LIMIT);
-	e.gate = (struct pn_gate){ cli->config, cli->store };
+	e.gate = (struct pn_gate){ .config = cli->config, .store = cli->store };
 	e.sender = without_brackets(from);
 	outbound = outbound || user.n > 0;
 	e.mail = (struct pn_gate_mail){

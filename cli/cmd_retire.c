@@ -63,7 +63,7 @@ end(struct cli *cli, struct pn_str name, struct pn_str address)
 static void
 warn_unknown(struct cli *cli, struct pn_str successor)
 {
-	struct pn_gate gate = { cli->config, cli->store };
+	struct pn_gate gate = { .config = cli->config, .store = cli->store };
 	struct pn_error err = { "" };
 	struct pn_rcpt who;
 

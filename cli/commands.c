@@ -35,6 +35,7 @@ const struct command cli_commands[] = {
 	    "  --from ADDRESS   the envelope sender; \"<>\" is the null sender of bounces\n"
 	    "  --to ADDRESS     an envelope recipient; may be given several times\n"
 	    "  --outbound       from a client that may send for our domains\n"
+	    "  --user LOGIN     from a client that has logged in: --outbound, with its personal relays\n"
 	    "  --sendmail       handed in with sendmail(1): nothing can be refused\n",
 	    cmd_explain },
 	{ "help", "show this list, or the help of a command", "[COMMAND]", "", cmd_help },
@@ -44,8 +45,8 @@ const struct command cli_commands[] = {
 	    "  --all        clears the windows of every sender\n",
 	    cmd_loops },
 	{ "postfix-conf", "print what Postfix needs for this configuration",
-	    "[main | master] [--postfix-config DIR | --no-postfix]",
-	    "Lines for main.cf and master.cf, each explained.\n\n"
+	    "[main | master | reply_filter] [--postfix-config DIR | --no-postfix]",
+	    "Lines for main.cf and master.cf, each explained; reply_filter is a table beside them.\n\n"
 	    "What Postfix has already is kept: its milters, tables and domains stay in front.\n\n"
 	    "  --postfix-config DIR   the folder of main.cf and master.cf\n"
 	    "  --no-postfix           does not ask Postfix\n",
@@ -58,6 +59,16 @@ const struct command cli_commands[] = {
 	    cmd_retire },
 	{ "stats", "show sizes and counters", "[--prometheus]",
 	    "  --prometheus   in the text format that Prometheus reads\n", cmd_stats },
+	{ "test-relay", "try a relay, step by step, without sending a mail",
+	    "[--from ADDRESS] [--to ADDRESS] [--no-login] [--timeout SECONDS] NAME ... | --all",
+	    "As Odoo's Test Connection: connects, encrypts, logs in, and goes as far as DATA.  One line\n"
+	    "for each step with the server's words, and what to do when one fails.  Exits with 1 then.\n\n"
+	    "  --from ADDRESS     the sender (one that the relay's from_filter covers)\n"
+	    "  --to ADDRESS       the recipient (the sender)\n"
+	    "  --no-login         only connects and encrypts\n"
+	    "  --timeout SECONDS  for each step (20); all of them may take four times as long\n"
+	    "  --all              every active relay\n",
+	    cmd_test_relay },
 	{ "threads", "show the messages that replies are recognised by",
 	    "[GATEWAY] [--id MESSAGE-ID] [--limit N]",
 	    "Newest first.  " GATEWAY_OPERAND "\n"

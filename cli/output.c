@@ -1,6 +1,8 @@
 /* Tables, JSON and progress. */
 #include "cli.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -289,12 +291,24 @@ rows_end(struct rows *rows)
 
 /* -- progress ------------------------------------------------------------------------- */
 
-enum { FIRST_AFTER_US = 1000000, AGAIN_AFTER_US = 500000, ASK_CLOCK_EVERY = 256 };
+enum { FIRST_AFTER_US = 1000000, AGAIN_AFTER_US = 500000, ASK_CLOCK_EVERY = 256, TICK_MS = 1000 };
+
+static void
+show(struct cli *cli, int64_t now, const char *text)
+{
+	bool terminal = isatty(STDERR_FILENO) == 1;
+
+	if (!terminal && !cli->verbose)
+		return;
+	(void)fprintf(stderr, "%spostern: %s%s", terminal ? "\r" : "", text, terminal ? "\033[K" : "\n");
+	cli->shown_us = now;
+	cli->shown = terminal;
+}
 
 void
 progress(struct cli *cli, const char *what, uint64_t n)
 {
-	bool terminal;
+	char text[200];
 	int64_t now;
 
 	if (n % ASK_CLOCK_EVERY != 0)
@@ -302,22 +316,60 @@ progress(struct cli *cli, const char *what, uint64_t n)
 	now = pn_clock_mono_us();
 	if (now - cli->started_us < FIRST_AFTER_US || now - cli->shown_us < AGAIN_AFTER_US)
 		return;
-	terminal = isatty(STDERR_FILENO) == 1;
-	if (!terminal && !cli->verbose)
-		return;
 	if (n > 0)
-		(void)fprintf(stderr, "%spostern: %llu %s%s", terminal ? "\r" : "", (unsigned long long)n,
-		    what, terminal ? "\033[K" : "\n");
+		(void)snprintf(text, sizeof(text), "%llu %s", (unsigned long long)n, what);
 	else
-		(void)fprintf(
-		    stderr, "%spostern: %s%s", terminal ? "\r" : "", what, terminal ? "\033[K" : "\n");
-	cli->shown_us = now;
-	cli->shown = terminal;
+		(void)snprintf(text, sizeof(text), "%s", what);
+	show(cli, now, text);
+}
+
+struct ticker {
+	struct cli *cli;
+	const char *what;
+};
+
+static void *
+tick(void *arg)
+{
+	struct ticker *ticker = arg;
+	struct pollfd end = { .fd = ticker->cli->ticker_end, .events = POLLIN };
+	int64_t begun = pn_clock_mono_us();
+
+	while (poll(&end, 1, TICK_MS) == 0) {
+		int64_t now = pn_clock_mono_us();
+		char text[200];
+
+		(void)snprintf(text, sizeof(text), "%s, %lld s", ticker->what,
+		    (long long)((now - begun) / 1000000));
+		show(ticker->cli, now, text);
+	}
+	return NULL;
+}
+
+void
+progress_begin(struct cli *cli, const char *what)
+{
+	struct ticker *ticker = PN_ARENA_NEW(cli->arena, struct ticker);
+
+	*ticker = (struct ticker){ cli, what };
+	cli->ticker_end = eventfd(0, EFD_CLOEXEC);
+	if (cli->ticker_end > 0 && pthread_create(&cli->ticker, NULL, tick, ticker) == 0)
+		return;
+	/* the work goes on without it */
+	if (cli->ticker_end > 0)
+		(void)close(cli->ticker_end);
+	cli->ticker_end = 0;
 }
 
 void
 progress_done(struct cli *cli)
 {
+	if (cli->ticker_end > 0) {
+		(void)eventfd_write(cli->ticker_end, 1);
+		(void)pthread_join(cli->ticker, NULL);
+		(void)close(cli->ticker_end);
+		cli->ticker_end = 0;
+	}
 	if (cli->shown)
 		(void)fputs("\r\033[K", stderr);
 	cli->shown = false;

@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "actions.h"
 #include "counters.h"
@@ -17,7 +18,7 @@ enum {
 	NEEDED_ACTIONS = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT
 	    | SMFIF_CHGFROM | SMFIF_QUARANTINE,
 	WANTED_STEPS = SMFIP_NR_CONN | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_HDR_LEADSPC
-	    | SMFIP_NOHELO | SMFIP_NOUNKNOWN | SMFIP_NODATA,
+	    | SMFIP_NOUNKNOWN | SMFIP_NODATA,
 };
 
 static atomic_long admitted;	/* sessions that may send mail */
@@ -68,7 +69,7 @@ read_connection(SMFICTX *ctx, struct session *s, const _SOCK_ADDR *address)
 
 	read_client(s, address);
 	s->trusted_network = address != NULL
-	    && pn_networks_have(config->outbound_networks, config->outbound_network_count, s->client);
+	    && pn_networks_have(config->outbound_networks, s->client);
 	s->outbound_daemon = pn_strs_has(config->outbound_daemons, macro_text(ctx, "{daemon_name}"));
 	s->relay_daemon = config->relay_daemons.n == 0
 	    || pn_strs_has(config->relay_daemons, macro_text(ctx, "{daemon_name}"));
@@ -107,7 +108,7 @@ on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2,
 	(void)f2;
 	(void)f3;
 	*pf0 = NEEDED_ACTIONS | (f0 & SMFIF_SETSYMLIST);
-	*pf1 = WANTED_STEPS & f1;
+	*pf1 = (WANTED_STEPS | (state_authenticator() == NULL ? SMFIP_NOHELO : SMFIP_NR_HELO)) & f1;
 	*pf2 = *pf3 = 0;
 	if ((f0 & NEEDED_ACTIONS) != NEEDED_ACTIONS || ((f0 & SMFIF_SETSYMLIST) && !ask_macros(ctx))) {
 		pn_log(PN_LOG_ERROR, "the mail server does not offer what is needed (actions %#lx, steps %#lx)", f0, f1);
@@ -132,6 +133,16 @@ on_connect(SMFICTX *ctx, char *name, _SOCK_ADDR *address)
 		return SMFIS_TEMPFAIL;
 	read_connection(ctx, s, address);
 	return no_verdict(s, SMFIP_NR_CONN);
+}
+
+static sfsistat
+on_helo(SMFICTX *ctx, char *name)
+{
+	struct session *s = smfi_getpriv(ctx);
+
+	if (s != NULL)
+		(void)snprintf(s->helo, sizeof(s->helo), "%s", name);
+	return no_verdict(s, SMFIP_NR_HELO);
 }
 
 /* Those who are there keep their place until they hang up; sendmail(1) always has one. */
@@ -261,6 +272,7 @@ struct smfiDesc callbacks = {
 	.xxfi_version = SMFI_VERSION,
 	.xxfi_flags = NEEDED_ACTIONS | SMFIF_SETSYMLIST,
 	.xxfi_connect = on_connect,
+	.xxfi_helo = on_helo,
 	.xxfi_envfrom = on_mail,
 	.xxfi_envrcpt = on_rcpt,
 	.xxfi_header = on_header,

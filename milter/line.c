@@ -4,7 +4,7 @@
 #include "postern/clock.h"
 #include "postern/log.h"
 
-enum { LINE_LIMIT = 4000, SHOWN_RCPTS = 8, SHOWN_ROUTES = 8 };
+enum { LINE_LIMIT = 4000, SHOWN_RCPTS = 8, SHOWN_ROUTES = 8, SHOWN_SIGNATURES = 4 };
 
 void
 line_refused(const struct session *s, const char *reason)
@@ -83,6 +83,21 @@ add_part(struct pn_buf *line, const struct pn_gate_part *part)
 	count_verdict(&part->verdict);
 	for (size_t i = 0; part->has_decision && i < part->decision.notice_count; i++)
 		count(COUNT_MISCONFIGURED, part->decision.notices[i].kind == PN_NOTICE_ALIAS_INVALID);
+}
+
+static void
+add_authentication(struct pn_buf *line, const struct pn_authentication *auth)
+{
+	pn_buf_addf(line, " spf=%s", pn_spf_result_name(auth->spf.result));
+	for (size_t i = 0; i < auth->dkim.n && i < SHOWN_SIGNATURES; i++) {
+		pn_buf_addf(line, " dkim=%s", pn_dkim_result_name(auth->dkim.v[i].result));
+		pn_log_key(line, "d", auth->dkim.v[i].domain);
+	}
+	pn_buf_addf(line, " dmarc=%s", pn_dmarc_result_name(auth->dmarc.result));
+	if (auth->dmarc.author.n > 0)
+		pn_log_key(line, "author", auth->dmarc.author);
+	if (auth->reused.n > 0)
+		pn_log_key(line, "results_of", auth->reused);
 }
 
 static void
@@ -168,6 +183,12 @@ line_mail(const struct session *s, const struct pn_gate_result *result, bool fai
 	add_targets(&line, &result->closing);
 	if (result->departed)
 		add_outbound(&line, s, &result->outbound);
+	if (result->signed_by.n > 0)
+		pn_log_key(&line, "signed", result->signed_by);
+	if (result->not_signed.n > 0)
+		pn_log_key_text(&line, "not_signed", result->not_signed);
+	if (s->mail.auth != NULL)
+		add_authentication(&line, s->mail.auth);
 	if (result->unreadable.n > 0)
 		pn_log_key_text(&line, "unreadable", result->unreadable);
 	if (result->learned > 0)

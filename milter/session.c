@@ -27,6 +27,10 @@ session_end(struct session *s)
 	/* an idle connection keeps no buffers */
 	pn_mime_free(s->mime);
 	s->mime = NULL;
+	pn_auth_check_free(s->auth);
+	s->auth = NULL;
+	pn_dkim_body_free(s->body);
+	s->body = NULL;
 	pn_arena_free(s->arena);
 	s->arena = NULL;
 	s->mail = (struct pn_gate_mail){ .rcpt_count = 0 };
@@ -58,9 +62,13 @@ session_begin(struct session *s, struct pn_str sender, bool smtp, struct pn_str 
 	s->mail.smtp = smtp;
 	s->mail.user = pn_arena_dup(s->arena, pn_str_head(user, SENDER_MAX));
 	s->mail.authenticated = user.n > 0;
-	s->mail.takes_relay = s->relay_daemon || !smtp;
 	s->mail.null_sender = sender.n == 0 || pn_str_eq(sender, PN_STR("<>"));
+	/* Postfix's own bounces come as if by sendmail(1): no relay is charged, and no From changed, for them */
+	s->mail.takes_relay = smtp ? s->relay_daemon : !s->mail.null_sender;
+	/* what comes from our own clients is not asked for proof */
 	s->mail.outbound = smtp ? user.n > 0 || s->outbound_daemon || s->trusted_network : config->outbound_sendmail;
+	s->mail.proof.proven = s->mail.outbound ? PN_YES : PN_UNKNOWN;
+	s->verifies = smtp && !s->mail.outbound && config->auth.use != PN_DMARC_OFF;
 }
 
 /* -- recipients ------------------------------------------------------------------------ */
@@ -219,11 +227,11 @@ session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_
 
 /* -- the message ---------------------------------------------------------------------------- */
 
-/* Nobody asks about a mail that is not ours and not from us. */
+/* Nobody asks about a mail that is not ours, not from us and not to be verified. */
 static bool
 is_read(const struct session *s)
 {
-	return s->ours > 0 || s->mail.outbound;
+	return s->ours > 0 || s->mail.outbound || s->verifies;
 }
 
 void
@@ -254,9 +262,34 @@ session_header(struct session *s, struct pn_str name, struct pn_str raw)
 	pn_mime_header(s->mime, field.name, field.raw);
 }
 
+static void
+begin_verification(struct session *s)
+{
+	const struct pn_config *config = snapshot_gate(s->snapshot)->config;
+	struct pn_authenticator *authenticator = state_authenticator();
+	struct pn_auth_mail mail = {
+		.helo = pn_str_c(s->helo),
+		.sender = s->mail.sender,
+		.receiver = config->hostname,
+		.fields = s->mail.fields,
+		.now = pn_clock_now(),
+	};
+
+	if (authenticator == NULL || s->mail.over_limit)
+		return;
+	memcpy(mail.client, s->client, sizeof(mail.client));
+	s->auth = pn_auth_check_new(authenticator, &config->auth, &mail, s->arena);
+}
+
 void
 session_end_of_headers(struct session *s)
 {
+	struct pn_signer *signer = snapshot_gate(s->snapshot)->signer;
+
+	if (s->verifies)
+		begin_verification(s);
+	if (s->mail.outbound && s->mail.takes_relay && signer != NULL)
+		s->body = pn_dkim_body_new(pn_signer_relaxed_body(signer));
 	if (s->mime == NULL && s->ours > 0)
 		s->mime = pn_mime_new();
 	if (s->mime != NULL)
@@ -268,6 +301,20 @@ session_body(struct session *s, struct pn_str chunk)
 {
 	if (s->mime != NULL && pn_mime_wants_body(s->mime))
 		pn_mime_body(s->mime, chunk);
+	if (s->auth != NULL && pn_auth_check_wants_body(s->auth))
+		pn_auth_check_body(s->auth, chunk);
+	if (s->body != NULL)
+		pn_dkim_body_add(s->body, chunk);
+}
+
+static void
+end_verification(struct session *s)
+{
+	struct pn_authentication *auth = PN_ARENA_NEW(s->arena, struct pn_authentication);
+
+	pn_auth_check_end(s->auth, auth);
+	s->mail.auth = auth;
+	s->mail.proof = pn_authentication_proof(auth, &snapshot_gate(s->snapshot)->config->auth);
 }
 
 /* Refused by a configuration that is no longer: the next attempt gets the answer of one. */
@@ -291,9 +338,15 @@ void
 session_decide(struct session *s, struct pn_str queue_id, struct pn_gate_result *result)
 {
 	s->mail.queue_id = pn_arena_dup(s->arena, queue_id);
-	s->mail.now_ms = pn_clock_now_ms();
 	if (s->mime != NULL)
 		pn_mime_end(s->mime, s->arena, &s->mail.mime);
+	if (s->auth != NULL)
+		end_verification(s);
+	if (s->body != NULL) {
+		pn_dkim_body_end(s->body, s->body_hash);
+		s->mail.body_hash = s->body_hash;
+	}
+	s->mail.now_ms = pn_clock_now_ms();
 	pn_gate_decide(snapshot_gate(s->snapshot), &s->mail, s->arena, result);
 	ask_again(s, result);
 }

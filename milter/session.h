@@ -18,6 +18,7 @@ struct session {
 	bool outbound_daemon;		/* {daemon_name} is in outbound_daemons */
 	bool relay_daemon;		/* relays are chosen on this listener */
 	unsigned char client[16];
+	char helo[256];
 	unsigned long steps;		/* negotiated SMFIP_* flags */
 	bool admitted;			/* one of max_sessions */
 
@@ -25,6 +26,10 @@ struct session {
 	struct snapshot *snapshot;
 	struct pn_arena *arena;
 	struct pn_mime *mime;
+	struct pn_auth_check *auth;	/* NULL: not verified */
+	bool verifies;			/* it is to be, from the end of the headers on */
+	struct pn_dkim_body *body;	/* hashed to be signed; NULL: not signed */
+	unsigned char body_hash[PN_DKIM_HASH_SIZE];
 	struct pn_gate_mail mail;
 	struct pn_envelope_rcpt *rcpts;
 	size_t rcpt_cap;

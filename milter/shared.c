@@ -17,6 +17,7 @@ static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct snapshot *current;
 static bool settling;		/* the directory is changing under the current one */
 static struct pn_store *store;
+static struct pn_authenticator *authenticator;	/* set once, under current_lock */
 static const char *config_path;
 static bool always_debug;	/* -v */
 
@@ -24,6 +25,57 @@ struct pn_store *
 state_store(void)
 {
 	return store;
+}
+
+struct pn_authenticator *
+state_authenticator(void)
+{
+	struct pn_authenticator *a;
+
+	(void)pthread_mutex_lock(&current_lock);
+	a = authenticator;
+	(void)pthread_mutex_unlock(&current_lock);
+	return a;
+}
+
+/* Its resolver has threads of its own, so it is opened when it is wanted first. */
+static enum pn_status
+open_authenticator(const struct pn_config *config)
+{
+	struct pn_authenticator *fresh;
+	struct pn_error err = { "" };
+	enum pn_status st;
+
+	bool wanted = config->auth.use != PN_DMARC_OFF || (config->sign.signing_table.n > 0
+	    && config->sign.check_published);
+
+	if (!wanted || state_authenticator() != NULL)
+		return PN_OK;
+	st = pn_authenticator_open(&config->auth, &fresh, &err);
+	if (st != PN_OK) {
+		pn_log(PN_LOG_ERROR, "%s", err.text);
+		return st;
+	}
+	(void)pthread_mutex_lock(&current_lock);
+	authenticator = fresh;
+	(void)pthread_mutex_unlock(&current_lock);
+	return PN_OK;
+}
+
+static enum pn_status
+open_signer(const struct pn_config *config, struct pn_signer **signer)
+{
+	struct pn_authenticator *a = state_authenticator();
+	struct pn_dns dns;
+	struct pn_error err = { "" };
+	enum pn_status st;
+
+	if (a != NULL)
+		dns = pn_authenticator_dns(a);
+	st = pn_signer_open(&config->sign, a == NULL ? NULL : &dns, signer, &err);
+	if (st != PN_OK)
+		pn_log(PN_LOG_ERROR, "%s", err.text);
+	return st;
 }
 
 const struct pn_gate *
@@ -55,6 +107,7 @@ snapshot_release(struct snapshot *snapshot)
 	last = --snapshot->users == 0;
 	(void)pthread_mutex_unlock(&current_lock);
 	if (last) {
+		pn_signer_close(snapshot->gate.signer);
 		pn_config_free(snapshot->config);
 		free(snapshot);
 	}
@@ -80,13 +133,13 @@ set_settling(bool value)
 }
 
 static void
-make_current(struct pn_config *config)
+make_current(struct pn_config *config, struct pn_signer *signer)
 {
 	struct snapshot *fresh = calloc(1, sizeof(*fresh)), *old;
 
 	if (fresh == NULL)
 		pn_out_of_memory();
-	*fresh = (struct snapshot){ .gate = { config, store }, .config = config, .users = 1 };
+	*fresh = (struct snapshot){ .gate = { config, store, signer }, .config = config, .users = 1 };
 	(void)pthread_mutex_lock(&current_lock);
 	old = current;
 	current = fresh;
@@ -110,7 +163,7 @@ load(struct pn_config **config)
 static enum pn_status
 apply(struct pn_config *config)
 {
-	struct pn_gate gate = { config, store };
+	struct pn_gate gate = { .config = config, .store = store };
 	struct pn_directory_changes changes = { 0, 0, 0 };
 	struct pn_error err = { "" };
 	enum pn_status st = pn_gate_apply(&gate, pn_clock_now(), &changes, &err);
@@ -129,6 +182,7 @@ int
 state_open(const char *path, bool debug)
 {
 	struct pn_config *config;
+	struct pn_signer *signer;
 	struct pn_error err = { "" };
 
 	config_path = path;
@@ -142,11 +196,16 @@ state_open(const char *path, bool debug)
 		pn_config_free(config);
 		return EX_UNAVAILABLE;
 	}
+	if (open_authenticator(config) != PN_OK || open_signer(config, &signer) != PN_OK) {
+		pn_config_free(config);
+		return EX_CONFIG;
+	}
 	if (apply(config) != PN_OK) {
+		pn_signer_close(signer);
 		pn_config_free(config);
 		return EX_UNAVAILABLE;
 	}
-	make_current(config);
+	make_current(config, signer);
 	return EX_OK;
 }
 
@@ -167,24 +226,33 @@ warn_of_start_only(const struct pn_config *fresh)
 	pn_buf_done(&keys);
 }
 
+static void
+do_not_use(struct pn_config *config)
+{
+	pn_log(PN_LOG_ERROR, "configuration %s is not used: the one before stays", config_path);
+	pn_config_free(config);
+}
+
 void
 state_reload(void)
 {
-	struct pn_config *config;
+	struct pn_config *config = NULL;
+	struct pn_signer *signer;
 
-	if (load(&config) != PN_OK) {
-		pn_log(PN_LOG_ERROR, "configuration %s is not used: the one before stays", config_path);
+	if (load(&config) != PN_OK || open_authenticator(config) != PN_OK || open_signer(config, &signer) != PN_OK) {
+		do_not_use(config);
 		return;
 	}
 	set_settling(true);
 	if (apply(config) != PN_OK) {
 		set_settling(false);
-		pn_config_free(config);
+		pn_signer_close(signer);
+		do_not_use(config);
 		return;
 	}
 	warn_of_start_only(config);
 	if (!always_debug)
 		pn_log_set_level(config->log_debug ? PN_LOG_DEBUG : PN_LOG_INFO);
-	make_current(config);
+	make_current(config, signer);
 	set_settling(false);
 }

@@ -29,4 +29,7 @@ bool snapshot_is_current(const struct snapshot *snapshot);
 
 struct pn_store *state_store(void);
 
+/* NULL: nothing is verified.  Lives as long as the process. */
+struct pn_authenticator *state_authenticator(void);
+
 #endif

@@ -78,7 +78,7 @@ note_recipient(struct service *service, const struct request *r)
 static void
 decide(struct service *service, const struct request *r, struct pn_outbound *out)
 {
-	struct pn_gate gate = { service->config, service->store };
+	struct pn_gate gate = { .config = service->config, .store = service->store };
 	struct instance_facts facts = instances_get(service->instances, r->instance);
 	struct pn_outbound_mail mail = {
 		.email_from = r->sender,

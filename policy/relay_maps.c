@@ -165,7 +165,7 @@ enum pn_status
 map_route(const struct map_request *request, struct pn_error *err)
 {
 	struct service *service = request->service;
-	struct pn_gate gate = { service->config, service->store };
+	struct pn_gate gate = { .config = service->config, .store = service->store };
 	struct pn_str route;
 	enum pn_status st;
 

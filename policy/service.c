@@ -68,7 +68,7 @@ apply(struct service *service, const struct pn_config *config, struct pn_error *
 	if (st != PN_OK)
 		return st;
 	/* by diff: whichever program comes second changes nothing */
-	st = pn_gate_apply(&(struct pn_gate){ config, store }, pn_clock_now(), NULL, err);
+	st = pn_gate_apply(&(struct pn_gate){ .config = config, .store = store }, pn_clock_now(), NULL, err);
 	if (same)
 		return st;
 	if (st != PN_OK) {
@@ -237,7 +237,7 @@ service_classify(struct service *service, struct pn_str address, struct pn_rcpt 
 	static const struct pn_recipient_facts nothing = {
 		NULL, no_alias_source, no_retired, never_complete,
 	};
-	struct pn_gate gate = { service->config, service->store };
+	struct pn_gate gate = { .config = service->config, .store = service->store };
 	enum pn_status st = PN_TEMPFAIL;
 
 	if (service->ready)

@@ -15,17 +15,13 @@
 #ifndef POSTERN_CONFIG_H
 #define POSTERN_CONFIG_H
 
+#include "postern/auth_config.h"
 #include "postern/buf.h"
 #include "postern/relay.h"
 #include "postern/sender.h"
 #include "postern/store.h"
 
 #define PN_CONFIG_DEFAULT_PATH "/etc/postern/postern.conf"
-
-struct pn_network {
-	unsigned char address[16];	/* IPv4 as IPv4-mapped */
-	unsigned prefix;		/* 0-128 */
-};
 
 /* What becomes of a mail while no relay that may carry it is open. */
 enum pn_when_spent {
@@ -49,13 +45,14 @@ struct pn_config {
 	uint64_t max_sessions;
 	/* what is outbound */
 	struct pn_strs outbound_daemons;
-	const struct pn_network *outbound_networks;
-	size_t outbound_network_count;
+	struct pn_networks outbound_networks;
 	bool outbound_sendmail;
 	struct pn_strs relay_daemons;
 	struct pn_strs leaving_transports;
 	struct pn_strs local_domains;
 	struct pn_strs policy_contexts;	/* policy_context of requests that are answered */
+	struct pn_auth_config auth;	/* who sent what comes in */
+	struct pn_sign_config sign;	/* what goes out */
 	/* which way it leaves */
 	struct pn_relays relays;
 	struct pn_str default_from_filter;	/* Odoo's parameter: what may be sent without a relay */
@@ -65,6 +62,7 @@ struct pn_config {
 	bool rewrite;			/* From may be encapsulated */
 	bool live_routes;
 	struct pn_str mail_log;		/* a path, "journal" or "" */
+	uint64_t probe_interval;	/* seconds; 0 = never */
 	struct pn_str postfix_user;
 	/* rules of the whole host */
 	enum pn_mixed mixed;
@@ -137,7 +135,7 @@ void pn_config_sample(struct pn_buf *out);
 void pn_config_manual(struct pn_buf *out);
 
 /* Reads a secret from a file: a regular file, not readable by group or others
- * (except readable by group `postern`), owned by root or the current user, at
+ * (except readable by group `postern`), owned by root, the current user or `postern`, at
  * most 4 kB.  Line ends at its end do not count.
  *
  * PN_OK        *out, in the arena
@@ -146,8 +144,5 @@ void pn_config_manual(struct pn_buf *out);
  * PN_TEMPFAIL  it could not be read */
 PN_CHECK enum pn_status pn_config_secret(const char *path, struct pn_arena *arena,
     struct pn_str *out, struct pn_error *err);
-
-/* Does the address (as sockaddr bytes; IPv4 mapped) lie in one of the networks? */
-bool pn_networks_have(const struct pn_network *v, size_t n, const unsigned char address[16]);
 
 #endif

@@ -58,6 +58,7 @@ struct pn_alias {
 	enum pn_contact contact;
 	bool incoming_local;		/* alias_incoming_local: any domain will do */
 	uint64_t force_thread_id;	/* 0: none */
+	bool require_dmarc;		/* Postern's: only mail that passes DMARC */
 	struct pn_str parent_model;	/* the owner record; "" and 0: none */
 	uint64_t parent_id;
 };
@@ -122,6 +123,13 @@ enum pn_mixed {
 	PN_MIXED_SEPARATE,	/* the later kind is told 452 at RCPT */
 };
 
+/* Whose mail must pass DMARC, whatever its domain asks for. */
+enum pn_require_dmarc {
+	PN_REQUIRE_DMARC_NO,		/* nobody's, but for aliases that say so */
+	PN_REQUIRE_DMARC_CONTACTS,	/* to aliases that not everybody may write to */
+	PN_REQUIRE_DMARC_ALL,
+};
+
 struct pn_gateway {
 	struct pn_str name;
 	size_t index;			/* in its snapshot */
@@ -139,6 +147,7 @@ struct pn_gateway {
 	enum pn_loop_answer loop_automatic;
 	bool unreadable_reject;		/* 550 5.6.0 for what Odoo would fail on */
 	uint64_t twin_lease;		/* seconds */
+	enum pn_require_dmarc require_dmarc;
 	struct pn_strs allowed_senders;	/* mail.gateway.allowed, normalised */
 	struct pn_strs allowed_domains;	/* mail.catchall.domain.allowed, without the alias domains; may be empty */
 };

@@ -9,6 +9,7 @@
 
 #include "postern/config.h"
 #include "postern/recipient.h"
+#include "postern/signer.h"
 
 struct pn_facts {
 	struct pn_directory_view *view;
@@ -22,6 +23,7 @@ struct pn_facts {
 struct pn_gate {
 	const struct pn_config *config;
 	struct pn_store *store;
+	struct pn_signer *signer;	/* NULL: nothing is signed */
 };
 
 /* Opens a view.  now: seconds.  PN_OK or PN_TEMPFAIL. */

@@ -11,8 +11,10 @@
 #define POSTERN_GATE_H
 
 #include "postern/config.h"
+#include "postern/authenticate.h"
 #include "postern/facts.h"
 #include "postern/outbound.h"
+#include "postern/proof.h"
 
 struct pn_gate_mail {
 	const struct pn_envelope_rcpt *rcpts;	/* accepted at RCPT, ours and others */
@@ -27,6 +29,9 @@ struct pn_gate_mail {
 	struct pn_str user;	/* as whom; "" = not authenticated */
 	bool takes_relay;	/* the relay is chosen on this listener */
 	struct pn_str queue_id;
+	const unsigned char *body_hash;	/* PN_DKIM_HASH_SIZE bytes, for signing; NULL: not hashed */
+	struct pn_proof proof;	/* of its author */
+	const struct pn_authentication *auth;	/* what Authentication-Results tells; NULL: nothing was verified */
 	bool over_limit;	/* its headers went over header_limit: not parsed */
 	bool own_header_flood;	/* more fields of ours than are taken out (PN_OWN_HEADERS_MAX) */
 	bool dry_run;		/* explain: nothing is written */
@@ -58,6 +63,8 @@ struct pn_gate_result {
 	struct pn_str learn_error;	/* they could not be stored; the mail passes */
 	bool departed;			/* somebody gets it through a relay: .outbound says which */
 	struct pn_outbound outbound;
+	struct pn_str signed_by;	/* domains and selectors; "" = not signed */
+	struct pn_str not_signed;	/* why a key that should have did not; "" = nothing to tell */
 };
 
 /* Never fails: trouble is a verdict (451 4.3.0). */

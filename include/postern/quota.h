@@ -2,9 +2,21 @@
  *
  * Recipients are counted per relay in rolling windows, exact and atomic over
  * all threads and processes, once per mail.  "The same mail" is one Message-ID,
- * envelope sender and set of recipients (docs/answers.md); a mail that comes
- * again is counted where it was counted, one that now leaves by another relay
- * is moved.  Part of the store: its rules of statuses, expiry and bounds hold.
+ * envelope sender and set of recipients (docs/answers.md), or one queue id; a
+ * mail that comes again is counted where it was counted, one that now leaves by
+ * another relay, or with another number of recipients, is moved.  Postfix uses
+ * queue ids again: one is another mail's when both keys are known and differ,
+ * else when both instances are and do, else after an hour.  A charge that
+ * has left every window counts for nothing: then the mail is charged anew.
+ *
+ * A recipient is in a window while its time is > now - window_ms, in one of the
+ * clock since the last multiple of it (UTC).  Charges of more than a minute
+ * ahead are of a clock that stood wrong: they wait there, and what was counted
+ * before is counted again when the clock is right.
+ *
+ * Part of the store: its rules of statuses, expiry and bounds hold.  Charges are
+ * kept an hour longer than the longest window, at least 25 hours; what is known
+ * of a mail, 6 days.
  */
 #ifndef POSTERN_QUOTA_H
 #define POSTERN_QUOTA_H
@@ -12,12 +24,15 @@
 #include "postern/health.h"
 #include "postern/store.h"
 
-/* 16 bytes that stand for one mail; "" (n = 0) is none: each mail counts. */
+/* 16 bytes that stand for one mail; without a Message-ID there are none: each
+ * mail counts.  The order of recipients does not matter, nor one that is named
+ * twice.  Pure. */
 struct pn_mail_key {
 	unsigned char v[16];
 	bool set;
 };
-struct pn_mail_key pn_mail_key(struct pn_str message_id, struct pn_str envelope_sender, struct pn_strs recipients);
+struct pn_mail_key pn_mail_key(struct pn_str message_id, struct pn_str envelope_sender,
+    struct pn_strs recipients);
 
 struct pn_charge {
 	struct pn_str relay;
@@ -25,7 +40,7 @@ struct pn_charge {
 	size_t limit_count;
 	uint64_t recipients;
 	struct pn_mail_key mail;	/* not set by the policy service, which does not see the header */
-	struct pn_str queue_id;		/* Postfix's; "" = not known.  Both hooks of one message have the same */
+	struct pn_str queue_id;		/* Postfix's, the same in both hooks of a message; "" = not known */
 	struct pn_str instance;		/* of a policy request; "" = none */
 	int64_t now_ms;
 	bool look_only;			/* explain, and asking for the state: nothing is written */
@@ -40,16 +55,21 @@ enum pn_charged {
 struct pn_charge_result {
 	enum pn_charged answer;
 	size_t which;			/* SPENT: the limit that is used up */
-	int64_t opens_ms;		/* SPENT: when so many recipients will fit; 0: never (per message) */
+	int64_t opens_ms;		/* SPENT: when so many recipients will fit; 0: never (more than the
+					 * limit).  Of several limits, the one that opens last.  Exact up to
+					 * 100,000 charges that have to leave; beyond, not before then */
 };
 
-/* PN_OK, or PN_TEMPFAIL: cannot say now. */
+/* PN_OK; PN_TEMPFAIL: cannot say now; PN_INVALID: no name of a relay, or a number
+ * out of bounds. */
 PN_CHECK enum pn_status pn_quota_charge(struct pn_store *store, const struct pn_charge *charge,
     struct pn_charge_result *out, struct pn_error *err);
 
 /* What Postfix's log says of one recipient of a queue id.  SENT by another relay
  * than it was counted for: moved; REFUSED: given back; SENT of a mail nobody
- * counted: counted.  Told once per recipient: the same line read again changes nothing. */
+ * counted: counted.  relay "" = none of ours: it is given back.  Told once per
+ * recipient: the same line read again changes nothing.  What only confirms the
+ * charge costs no write. */
 enum pn_delivery { PN_DELIVERY_SENT, PN_DELIVERY_REFUSED, PN_DELIVERY_DEFERRED };
 PN_CHECK enum pn_status pn_quota_delivered(struct pn_store *store, struct pn_str queue_id,
     struct pn_str recipient, struct pn_str relay, enum pn_delivery delivery, int64_t now_ms,
@@ -59,7 +79,7 @@ PN_CHECK enum pn_status pn_quota_delivered(struct pn_store *store, struct pn_str
 struct pn_quota_use {
 	uint64_t used;
 	uint64_t most;
-	int64_t opens_ms;		/* when one recipient will fit; 0: it fits now */
+	int64_t opens_ms;		/* when one recipient will fit; 0: now, or never (most is 0) */
 };
 PN_CHECK enum pn_status pn_quota_usage(struct pn_store *store, const struct pn_relay *relay, int64_t now_ms,
     struct pn_quota_use use[PN_RELAY_LIMITS_MAX], struct pn_error *err);
@@ -69,13 +89,15 @@ PN_CHECK enum pn_status pn_quota_clear(struct pn_store *store, struct pn_str rel
 /* -- health ------------------------------------------------------------------------ */
 
 /* One transaction: read, pn_health_note(), write.  changed: opened or closed by it; may be NULL. */
-PN_CHECK enum pn_status pn_health_learn(struct pn_store *store, struct pn_str relay, enum pn_health_event event,
+PN_CHECK enum pn_status pn_health_learn(struct pn_store *store, struct pn_str relay,
+    enum pn_health_event event,
     struct pn_str text, int64_t now_ms, bool *changed, struct pn_error *err);
 /* PN_OK; a relay nothing is known of is well. */
 PN_CHECK enum pn_status pn_health_get(struct pn_store *store, struct pn_str relay, struct pn_health *out,
     struct pn_error *err);
-/* The operator: open again, or closed until (0 = until opened). */
-PN_CHECK enum pn_status pn_health_set(struct pn_store *store, struct pn_str relay, const struct pn_health *health,
+/* The operator: open again (0), or closed until, also PN_HEALTH_UNTIL_OPENED. */
+PN_CHECK enum pn_status pn_health_set(struct pn_store *store, struct pn_str relay,
+    const struct pn_health *health,
     struct pn_error *err);
 
 /* The port of pn_relay_choose(): health first, then quotas (look_only). */

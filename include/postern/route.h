@@ -116,6 +116,7 @@ enum pn_rule {
 	PN_RULE_ROLE,			/* postmaster, abuse */
 	PN_RULE_STAMP,			/* our own stamp: a loop through us */
 	PN_RULE_TWIN,
+	PN_RULE_DMARC,			/* the author is not proven */
 	PN_RULE_RELAY,			/* outbound: no relay takes it, or none now */
 	PN_RULE_LIMIT,			/* more than one message may ask */
 	PN_RULE_TROUBLE,		/* could not find out now */

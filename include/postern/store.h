@@ -2,7 +2,8 @@
  *
  *   directory   read-mostly: aliases, retired addresses, what was synced when.
  *               On disk when a call returns (fsync).  Has a generation number.
- *   state       threads, leases, loop windows, bounce events, counters.
+ *   state       threads, leases, loop windows, bounce events, counters, what
+ *               relays have sent and how they are (quota.h).
  *               No fsync per mail: a crash of a process loses nothing, a power
  *               cut may lose the last second.  If it left the file damaged,
  *               the first program opened after it moves that away
@@ -42,6 +43,8 @@ struct pn_store_options {
 	uint64_t thread_limit;		/* entries over all gateways; 0 = 10,000,000 */
 	uint64_t window_limit;		/* loop windows; 0 = 1,000,000 */
 	uint64_t bounce_limit;		/* bounce events; 0 = 1,000,000 */
+	uint64_t charge_limit;		/* charges, and as many traces of them (quota.h); 0 = 2,000,000 */
+	uint64_t clock_step;		/* seconds; see pn_store_sweep(); 0 = 10 */
 	bool read_only;			/* for commands that only look; fails if there is no state yet */
 };
 
@@ -55,7 +58,14 @@ PN_CHECK enum pn_status pn_store_sync(struct pn_store *store, struct pn_error *e
 /* One small step of housekeeping: removes at most `most` expired or surplus
  * entries, in transactions of at most 500, and dead reader slots.  Entries that
  * only had to be filed anew count as removed: *removed is below `most` when
- * there is nothing left to do.  now: seconds. */
+ * there is nothing left to do.  now: seconds.
+ *
+ * One wrong clock does not make it forget what was learned.  For threads,
+ * bounce events and charges the sweeper has a clock of its own in `state`,
+ * which a call moves towards `now` by clock_step at most, either way; they
+ * expire when both clocks say so.  Called once a second it keeps up with time,
+ * catches up with a pause ten times as fast, and a clock that stands 400 days
+ * ahead has to stand there for forty. */
 PN_CHECK enum pn_status pn_store_sweep(struct pn_store *store, int64_t now, size_t most,
     size_t *removed, struct pn_error *err);
 
@@ -63,6 +73,7 @@ struct pn_store_usage {
 	uint64_t generation;
 	uint64_t aliases, retired;
 	uint64_t threads, leases, windows, bounces;	/* leases: until the sweeper finds them expired */
+	uint64_t charges;
 	uint64_t directory_bytes, state_bytes;	/* pages in use */
 	uint64_t directory_map, state_map;	/* bytes of map */
 };

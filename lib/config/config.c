@@ -33,17 +33,3 @@ pn_config_free(struct pn_config *config)
 	if (config != NULL)
 		pn_arena_free(config->arena);
 }
-
-bool
-pn_networks_have(const struct pn_network *v, size_t n, const unsigned char address[16])
-{
-	for (size_t i = 0; i < n; i++) {
-		unsigned bytes = v[i].prefix / 8, bits = v[i].prefix % 8;
-		unsigned char mask = (unsigned char)(0xff00 >> bits);
-
-		if (memcmp(v[i].address, address, bytes) == 0 &&
-		    (bits == 0 || ((v[i].address[bytes] ^ address[bytes]) & mask) == 0))
-			return true;
-	}
-	return false;
-}

@@ -59,7 +59,8 @@ extern const struct pn_key_table pn_key_tables[PN_KEYS_SECTIONS];
 struct pn_draft_global {
 	struct pn_config config;
 	enum pn_log_target log;
-	struct pn_strs networks;
+	struct pn_strs networks, trusted_relays, forwarders;
+	enum pn_canonicalization { PN_RELAXED_RELAXED, PN_RELAXED_SIMPLE, PN_SIMPLE_RELAXED, PN_SIMPLE_SIMPLE } canonicalization;
 	struct pn_personal {
 		uint64_t minutes, minutes_outlook;
 		bool disabled;

@@ -210,8 +210,8 @@ parse_network(struct pn_str text, struct pn_arena *arena, struct pn_network *out
 	return NULL;
 }
 
-static void
-load_networks(struct pn_loader *l, struct pn_strs networks)
+static struct pn_networks
+load_networks(struct pn_loader *l, const char *key, struct pn_strs networks)
 {
 	struct pn_network *v = PN_ARENA_ARRAY(l->arena, struct pn_network, networks.n);
 	size_t n = 0;
@@ -222,11 +222,10 @@ load_networks(struct pn_loader *l, struct pn_strs networks)
 		if (why == NULL)
 			n++;
 		else
-			pn_report_error(l->report, pn_section_place(l->tree.sections, "outbound_networks"),
-			    PN_STR("outbound_networks"), "%s %s", pn_show(networks.v[i], l->arena), why);
+			pn_report_error(l->report, pn_section_place(l->tree.sections, key), pn_str_c(key), "%s %s",
+			    pn_show(networks.v[i], l->arena), why);
 	}
-	l->config->outbound_networks = v;
-	l->config->outbound_network_count = n;
+	return (struct pn_networks){ v, n };
 }
 
 static void
@@ -280,6 +279,42 @@ load_hostname(struct pn_loader *l, struct pn_str *hostname)
 		    pn_show(*hostname, l->arena));
 }
 
+/* A name of our own: another program on this host writes results under its name. */
+static void
+load_authserv_id(struct pn_loader *l, struct pn_str *id)
+{
+	if (id->n == 0)
+		*id = pn_arena_printf(l->config->arena, "postern." PN_STR_FMT, PN_STR_ARG(l->config->hostname));
+	else if (!pn_conf_domain(*id, l->arena, id))
+		pn_report_error(l->report, pn_section_place(l->tree.sections, "authserv_id"), PN_STR("authserv_id"),
+		    "%s is no name for Authentication-Results; write one like postern.mail.acme.example",
+		    pn_show(*id, l->arena));
+}
+
+static void
+load_signing(struct pn_loader *l, enum pn_canonicalization canonicalization)
+{
+	struct pn_sign_config *sign = &l->config->sign;
+	struct pn_arena *arena = l->config->arena;
+	struct pn_str kind = PN_STR_EMPTY, path = sign->signing_table;
+
+	sign->relaxed_header = canonicalization == PN_RELAXED_RELAXED || canonicalization == PN_RELAXED_SIMPLE;
+	sign->relaxed_body = canonicalization == PN_RELAXED_RELAXED || canonicalization == PN_SIMPLE_RELAXED;
+	sign->read_key = pn_config_secret;
+	if (path.n == 0)
+		return;
+	if (sign->key_table.n == 0)
+		pn_report_error(l->report, pn_section_place(l->tree.sections, "sign_table"), PN_STR("sign_table"),
+		    "names keys, and there is no sign_key_table to find them in; set it");
+	if (pn_str_starts(path, PN_STR("refile:")) || pn_str_starts(path, PN_STR("file:"))) {
+		kind = pn_str_head(path, pn_str_find(path, ':') + 1);
+		path = pn_str_from(path, kind.n);
+	}
+	path = pn_path_beside(l->path, path, arena);
+	sign->signing_table = pn_arena_printf(arena, PN_STR_FMT PN_STR_FMT, PN_STR_ARG(kind), PN_STR_ARG(path));
+	sign->key_table = pn_path_beside(l->path, sign->key_table, arena);
+}
+
 void
 pn_load_globals(struct pn_loader *l)
 {
@@ -306,7 +341,11 @@ pn_load_globals(struct pn_loader *l)
 	l->config->personal_relays = !draft.personal.disabled;
 	l->personal = draft.personal;
 	load_hostname(l, &l->config->hostname);
-	load_networks(l, draft.networks);
+	l->config->outbound_networks = load_networks(l, "outbound_networks", draft.networks);
+	l->config->auth.trusted_relays = load_networks(l, "trusted_relays", draft.trusted_relays);
+	l->config->auth.forwarders = load_networks(l, "dmarc_forwarders", draft.forwarders);
+	load_authserv_id(l, &l->config->auth.authserv_id);
+	load_signing(l, draft.canonicalization);
 }
 
 /* -- all of it ------------------------------------------------------------------- */

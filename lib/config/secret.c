@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,17 @@ is_our_group(gid_t gid)
 	    found->gr_gid == gid;
 }
 
+/* Root's, our own, or that of the user our programs run as. */
+static bool
+is_our_user(uid_t uid)
+{
+	struct passwd user, *found = NULL;
+	char names[16384];
+
+	return uid == 0 || uid == geteuid()
+	    || (getpwnam_r("postern", &user, names, sizeof(names), &found) == 0 && found != NULL && found->pw_uid == uid);
+}
+
 static enum pn_status
 check_file(const char *path, const struct stat *st, struct pn_error *err)
 {
@@ -25,7 +37,7 @@ check_file(const char *path, const struct stat *st, struct pn_error *err)
 
 	if (!S_ISREG(st->st_mode))
 		return pn_fail(err, PN_INVALID, "%s: is not a regular file; put the secret into one", path);
-	if (st->st_uid != 0 && st->st_uid != geteuid())
+	if (!is_our_user(st->st_uid))
 		return pn_fail(err, PN_INVALID, "%s: belongs to user %u; chown it to root", path,
 		    (unsigned)st->st_uid);
 	if (open_to == 040 && is_our_group(st->st_gid))

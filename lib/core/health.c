@@ -1,13 +1,16 @@
 #include "postern/health.h"
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WORDS_READ = 2048 };
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR, WORDS_READ = 2048, CLOCK_SLACK_MS = 60 * SECOND };
 
 /* -- the state -------------------------------------------------------------------- */
 
 bool
 pn_health_is_closed(const struct pn_health *health, int64_t now_ms)
 {
-	return now_ms < health->closed_until_ms;
+	if (health->closed_until_ms == PN_HEALTH_UNTIL_OPENED)
+		return true;
+	/* closed by a clock that stood ahead: that time means nothing */
+	return now_ms < health->closed_until_ms && health->last_failure_ms <= now_ms + CLOCK_SLACK_MS;
 }
 
 static bool

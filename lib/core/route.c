@@ -28,6 +28,7 @@ static const char *const rule_names[] = {
 	[PN_RULE_ROLE] = "role_address",
 	[PN_RULE_STAMP] = "stamp",
 	[PN_RULE_TWIN] = "twin",
+	[PN_RULE_DMARC] = "dmarc",
 	[PN_RULE_RELAY] = "relay",
 	[PN_RULE_LIMIT] = "limit",
 	[PN_RULE_TROUBLE] = "trouble",

@@ -384,6 +384,7 @@ pn_transaction_close(const struct pn_transaction *t, const struct pn_verdict *ve
     struct pn_arena *arena)
 {
 	struct closer c = { .t = t, .arena = arena, .out = { .action = PN_ACTION_ACCEPT } };
+	struct pn_str held = PN_STR_EMPTY;
 
 	for (size_t i = 0; i < n; i++) {
 		if (verdicts[i].action == PN_ACTION_REFUSE || verdicts[i].action == PN_ACTION_DEFER) {
@@ -391,8 +392,10 @@ pn_transaction_close(const struct pn_transaction *t, const struct pn_verdict *ve
 			c.out.reply = verdicts[i].reply;
 			return c.out;
 		}
-		if (verdicts[i].action == PN_ACTION_HOLD)
+		if (verdicts[i].action == PN_ACTION_HOLD) {
 			c.out.action = PN_ACTION_HOLD;
+			held = verdicts[i].rule == PN_RULE_DMARC ? PN_STR("fails DMARC") : PN_STR("looks like a mail loop");
+		}
 	}
 	edit_recipients(&c, verdicts, n);
 	if (c.staying == 0) {
@@ -403,7 +406,7 @@ pn_transaction_close(const struct pn_transaction *t, const struct pn_verdict *ve
 	remove_own_headers(&c);
 	add_own_headers(&c, verdicts, n);
 	if (c.out.action == PN_ACTION_HOLD)
-		edit(&c, (struct pn_edit){ .kind = PN_EDIT_QUARANTINE, .text = PN_STR("looks like a mail loop") });
+		edit(&c, (struct pn_edit){ .kind = PN_EDIT_QUARANTINE, .text = held });
 	return c.out;
 }
 

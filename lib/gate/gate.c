@@ -2,6 +2,7 @@
 
 #include "depart.h"
 #include "odoo.h"
+#include "sign.h"
 
 /* One mail on its way. */
 struct passage {
@@ -298,7 +299,8 @@ decide_parts(struct passage *p)
 	for (size_t i = 0; i < out->part_count; i++) {
 		struct pn_gate_part *part = &out->parts[i];
 
-		part->decided = judge(p, part);
+		part->decided = pn_verdict_prove(judge(p, part), part->has_decision ? &part->decision : NULL,
+		    &p->mail->proof, p->arena);
 		part->verdict = pn_verdict_soften(&p->transaction, part->decided);
 		refused = refused || part->verdict.action == PN_ACTION_REFUSE || part->verdict.action == PN_ACTION_DEFER;
 	}
@@ -383,6 +385,27 @@ learn(struct passage *p)
 		p->out->learn_error = pn_arena_dup(p->arena, pn_str_c(err.text));
 }
 
+/* Ours is written first, when no other of its name is left. */
+static void
+tell_results(struct passage *p)
+{
+	const struct pn_authentication *auth = p->mail->auth;
+	struct pn_closing *c = &p->out->closing;
+	struct pn_str name = PN_STR("Authentication-Results");
+	struct pn_edit *edits;
+
+	if (auth == NULL)
+		return;
+	edits = PN_ARENA_ARRAY(p->arena, struct pn_edit, c->edit_count + auth->forged_count + 1);
+	if (c->edit_count > 0)
+		memcpy(edits, c->edits, c->edit_count * sizeof(*edits));
+	for (size_t i = 0; i < auth->forged_count; i++)
+		edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = name,
+		    .index = (uint32_t)auth->forged[i] };
+	edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = name, .text = auth->header };
+	c->edits = edits;
+}
+
 static void
 close_transaction(struct passage *p)
 {
@@ -394,9 +417,11 @@ close_transaction(struct passage *p)
 	out->closing = pn_transaction_close(&p->transaction, verdicts, out->part_count, p->arena);
 	if (out->closing.action == PN_ACTION_ACCEPT || out->closing.action == PN_ACTION_HOLD) {
 		add_delivered_to(p);
+		tell_results(p);
 		if (is_outbound(p)) {
 			learn(p);
 			depart(p->gate, p->mail, p->arena, out);
+			sign(p->gate, p->mail, p->arena, out);
 		}
 	}
 }

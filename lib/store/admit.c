@@ -1,8 +1,5 @@
 #include "internal.h"
 
-/* A lease from further ahead than this was taken before the clock was set back. */
-enum { CLOCK_SLACK_MS = 60 * 1000 };
-
 /* One window that will be written: its place in the buffer of all of them. */
 struct counted {
 	struct pn_hash hash;
@@ -42,7 +39,7 @@ hash_window(const struct admit *admit, const struct pn_window_key *key)
 static bool
 is_held(const struct pn_lease *lease, int64_t now)
 {
-	return lease->expires > now && lease->taken <= now + CLOCK_SLACK_MS;
+	return lease->expires > now && lease->taken <= now + PN_CLOCK_SLACK_MS;
 }
 
 static void
@@ -114,7 +111,7 @@ copy_live(struct admit *admit, const struct pn_ring *ring, bool *again)
 		struct pn_mail mail = pn_ring_at(ring, i);
 
 		/* what was counted before the clock was set back proves nothing */
-		if (mail.time_ms <= now - span || mail.time_ms > now + CLOCK_SLACK_MS)
+		if (mail.time_ms <= now - span || mail.time_ms > now + PN_CLOCK_SLACK_MS)
 			continue;
 		if (mail.id != 0 && mail.id == admit->mail)
 			*again = true;

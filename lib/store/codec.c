@@ -149,7 +149,7 @@ pn_alias_encode(struct pn_buf *buf, const struct pn_alias *alias)
 	put_u64(buf, alias->force_thread_id);
 	put_u64(buf, alias->parent_id);
 	put_u8(buf, (unsigned)alias->contact);
-	put_u8(buf, alias->incoming_local);
+	put_u8(buf, (unsigned)alias->incoming_local | (unsigned)alias->require_dmarc << 1);
 	put_str(buf, alias->local, PN_TEXT_MAX);
 	put_str(buf, alias->model, PN_TEXT_MAX);
 	put_str(buf, alias->parent_model, PN_TEXT_MAX);
@@ -160,12 +160,15 @@ pn_alias_decode(struct pn_str record, struct pn_alias *out)
 {
 	struct reader r = start(record);
 	struct pn_alias alias = { .full = PN_STR_EMPTY };
+	unsigned flags;
 
 	alias.id = get_u64(&r);
 	alias.force_thread_id = get_u64(&r);
 	alias.parent_id = get_u64(&r);
 	alias.contact = (enum pn_contact)get_u8(&r, PN_CONTACT_EMPLOYEES + 1);
-	alias.incoming_local = get_u8(&r, 2) != 0;
+	flags = get_u8(&r, 4);
+	alias.incoming_local = (flags & 1) != 0;
+	alias.require_dmarc = (flags & 2) != 0;
 	alias.local = get_str(&r, PN_TEXT_MAX);
 	alias.model = get_str(&r, PN_TEXT_MAX);
 	alias.parent_model = get_str(&r, PN_TEXT_MAX);
@@ -380,5 +383,125 @@ pn_bounce_decode(struct pn_str record, struct pn_bounce_event *out)
 	if (!at_end(&r))
 		return false;
 	*out = event;
+	return true;
+}
+
+void
+pn_trace_encode(struct pn_buf *buf, const struct pn_trace *trace)
+{
+	put_u8(buf, VERSION);
+	put_i64(buf, trace->filed);
+	put_i64(buf, trace->expires);
+	put_i64(buf, trace->place.time_ms);
+	put_u64(buf, trace->place.sequence);
+	put_u64(buf, trace->instance);
+	put_u8(buf, trace->from_log);
+	put_u8(buf, trace->mail.set);
+	pn_buf_add(buf, pn_str_n((const char *)trace->mail.v, trace->mail.set ? sizeof(trace->mail.v) : 0));
+	put_str(buf, trace->place.relay, PN_RELAY_NAME_MAX);
+}
+
+bool
+pn_trace_decode(struct pn_str record, struct pn_trace *out)
+{
+	struct reader r = start(record);
+	struct pn_trace trace = { .filed = 0 };
+	struct pn_str mail;
+
+	trace.filed = get_i64(&r);
+	trace.expires = get_i64(&r);
+	trace.place.time_ms = get_i64(&r);
+	trace.place.sequence = get_u64(&r);
+	trace.instance = get_u64(&r);
+	trace.from_log = get_u8(&r, 2) != 0;
+	trace.mail.set = get_u8(&r, 2) != 0;
+	mail = get_bytes(&r, trace.mail.set ? sizeof(trace.mail.v) : 0);
+	if (mail.n > 0)
+		memcpy(trace.mail.v, mail.p, mail.n);
+	trace.place.relay = get_str(&r, PN_RELAY_NAME_MAX);
+	if (!at_end(&r))
+		return false;
+	*out = trace;
+	return true;
+}
+
+void
+pn_account_encode(struct pn_buf *buf, const struct pn_account_record *record)
+{
+	put_u8(buf, VERSION);
+	put_i64(buf, record->at_ms);
+	put_u8(buf, (unsigned)record->n);
+	for (size_t i = 0; i < record->n; i++) {
+		put_u64(buf, record->v[i].window_ms);
+		put_u8(buf, record->v[i].clock);
+		put_i64(buf, record->v[i].low);
+		put_i64(buf, record->v[i].head);
+		put_u64(buf, record->v[i].used);
+	}
+}
+
+bool
+pn_account_decode(struct pn_str record, struct pn_account_record *out)
+{
+	struct reader r = start(record);
+	struct pn_account_record row = { .at_ms = 0 };
+
+	row.at_ms = get_i64(&r);
+	row.n = get_u8(&r, PN_ACCOUNT_WINDOWS + 1);
+	for (size_t i = 0; i < row.n; i++) {
+		row.v[i].window_ms = get_u64(&r);
+		row.v[i].clock = get_u8(&r, 2) != 0;
+		row.v[i].low = get_i64(&r);
+		row.v[i].head = get_i64(&r);
+		row.v[i].used = get_u64(&r);
+	}
+	if (!at_end(&r) || row.at_ms < 0)
+		return false;
+	*out = row;
+	return true;
+}
+
+void
+pn_health_encode(struct pn_buf *buf, const struct pn_health *health)
+{
+	put_u8(buf, VERSION);
+	put_u64(buf, health->failures);
+	put_u64(buf, health->pauses);
+	put_i64(buf, health->closed_until_ms);
+	put_u8(buf, health->closed_by_provider);
+	put_i64(buf, health->last_success_ms);
+	put_i64(buf, health->last_failure_ms);
+	put_str(buf, pn_str_n(health->reason, strnlen(health->reason, sizeof(health->reason))),
+	    sizeof(health->reason) - 1);
+}
+
+static uint32_t
+get_u32(struct reader *reader)
+{
+	uint64_t value = get_u64(reader);
+
+	if (value > UINT32_MAX)
+		reader->bad = true;
+	return (uint32_t)value;
+}
+
+bool
+pn_health_decode(struct pn_str record, struct pn_health *out)
+{
+	struct reader r = start(record);
+	struct pn_health health = { .failures = 0 };
+	struct pn_str reason;
+
+	health.failures = get_u32(&r);
+	health.pauses = get_u32(&r);
+	health.closed_until_ms = get_i64(&r);
+	health.closed_by_provider = get_u8(&r, 2) != 0;
+	health.last_success_ms = get_i64(&r);
+	health.last_failure_ms = get_i64(&r);
+	reason = get_str(&r, sizeof(health.reason) - 1);
+	if (!at_end(&r) || pn_str_find(reason, '\0') != PN_STR_NONE)
+		return false;
+	memcpy(health.reason, reason.p, reason.n);
+	*out = health;
 	return true;
 }

@@ -6,7 +6,8 @@
  * limit, no byte left over), returns false for the rest, and its text is
  * borrowed from the record.
  *
- * The records of `state` that have an index entry (threads, leases, windows)
+ * The records of `state` that have an index entry (threads, leases, windows,
+ * traces)
  * carry, right behind the version, the time under which they are filed there.
  *
  * Pure; any thread.
@@ -15,7 +16,7 @@
 #define POSTERN_STORE_CODEC_H
 
 #include "postern/buf.h"
-#include "postern/store.h"
+#include "postern/quota.h"
 
 /* Longest texts in a record, in bytes. */
 enum {
@@ -25,6 +26,8 @@ enum {
 	PN_REASON_MAX = 1000,
 	PN_RING_MAX = 10000,		/* mails in one window */
 	PN_RING_ENTRY = 16,		/* bytes of one of them */
+	PN_RELAY_NAME_MAX = 64,
+	PN_ACCOUNT_WINDOWS = 8,
 };
 
 /* One longest text of each kind, and a full ring. */
@@ -67,6 +70,36 @@ struct pn_window_record {
 	struct pn_ring ring;
 };
 
+/* Where a mail was charged: the key of the charge. */
+struct pn_place {
+	struct pn_str relay;
+	int64_t time_ms;
+	uint64_t sequence;
+};
+
+/* What is known of a mail, of a queue id, or of one of its recipients. */
+struct pn_trace {
+	int64_t filed, expires;		/* milliseconds */
+	struct pn_place place;
+	struct pn_mail_key mail;	/* of a queue id */
+	uint64_t instance;		/* the same, hashed; 0: none */
+	bool from_log;			/* only Postfix's log told of this queue id */
+};
+
+/* used: recipients of the charges with low < time <= head. */
+struct pn_account_window {
+	uint64_t window_ms;
+	bool clock;
+	int64_t low, head;
+	uint64_t used;
+};
+
+struct pn_account_record {
+	int64_t at_ms;			/* when somebody asked last */
+	size_t n;
+	struct pn_account_window v[PN_ACCOUNT_WINDOWS];
+};
+
 struct pn_domain_note {
 	struct pn_str bounce, catchall;
 };
@@ -96,6 +129,15 @@ struct pn_mail pn_ring_at(const struct pn_ring *ring, size_t i);	/* i < n */
 
 void pn_bounce_encode(struct pn_buf *buf, const struct pn_bounce_event *event);
 PN_CHECK bool pn_bounce_decode(struct pn_str record, struct pn_bounce_event *out);
+
+void pn_trace_encode(struct pn_buf *buf, const struct pn_trace *trace);
+PN_CHECK bool pn_trace_decode(struct pn_str record, struct pn_trace *out);
+
+void pn_account_encode(struct pn_buf *buf, const struct pn_account_record *record);
+PN_CHECK bool pn_account_decode(struct pn_str record, struct pn_account_record *out);
+
+void pn_health_encode(struct pn_buf *buf, const struct pn_health *health);
+PN_CHECK bool pn_health_decode(struct pn_str record, struct pn_health *out);
 
 /* Numbers alone: counters, the generation, times. */
 enum { PN_U64_BYTES = 8 };

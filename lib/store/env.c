@@ -88,7 +88,8 @@ check_schema(MDB_txn *txn, struct pn_env *env, const struct pn_env_options *opti
 	return value.p[3] == wanted[3] ? 0 : MDB_VERSION_MISMATCH;
 }
 
-/* The file is new: all tables and the schema record in one transaction. */
+/* The file is new, or older than some of the tables: those and the schema
+ * record in one transaction. */
 static int
 create_tables(struct pn_env *env, const struct pn_env_options *options)
 {
@@ -107,11 +108,13 @@ create_tables(struct pn_env *env, const struct pn_env_options *options)
 		if (rc == 0)
 			rc = pn_row_put(txn, env->dbi[0], PN_STR("schema"), pn_str_n(schema, sizeof(schema)));
 	} else if (rc == 0) {
-		rc = open_tables(txn, env, options, 0);
+		rc = mdb_dbi_open(txn, options->tables[0], 0, &env->dbi[0]);
 		if (rc == 0)
 			rc = check_schema(txn, env, options);
 		if (rc == MDB_NOTFOUND)
 			rc = MDB_INVALID;	/* somebody else's tables */
+		if (rc == 0)
+			rc = open_tables(txn, env, options, MDB_CREATE);
 	}
 	if (rc == 0)
 		return mdb_txn_commit(txn);

@@ -18,7 +18,7 @@
 
 #include "postern/error.h"
 
-enum { PN_ENV_TABLES = 8 };
+enum { PN_ENV_TABLES = 12 };
 
 struct pn_env {
 	MDB_env *mdb;

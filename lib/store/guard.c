@@ -78,10 +78,14 @@ walk_tables(MDB_env *mdb, MDB_txn *txn, const struct pn_env_options *options)
 	if (mdb_dbi_open(txn, NULL, 0, &dbi) != 0 || !walk_table(txn, 0, false, &pages)
 	    || !walk_table(txn, dbi, true, &pages))
 		return false;
-	for (size_t i = 0; i < options->table_count; i++)
-		if (mdb_dbi_open(txn, options->tables[i], 0, &dbi) != 0 || !walk_table(txn, dbi, true,
-		    &pages))
+	for (size_t i = 0; i < options->table_count; i++) {
+		int rc = mdb_dbi_open(txn, options->tables[i], 0, &dbi);
+
+		if (rc == MDB_NOTFOUND && i > 0)
+			continue;	/* the file is older than the table */
+		if (rc != 0 || !walk_table(txn, dbi, true, &pages))
 			return false;
+	}
 	return pn_env_count_free(txn, &unused) == 0 && mdb_env_info(mdb, &info) == 0
 	    && pages + unused <= (uint64_t)info.me_last_pgno + 1;
 }

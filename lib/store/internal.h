@@ -8,13 +8,16 @@
  *   gateways  "S" table gateway / "D" gateway 0 domain -> time of sync / addresses used last time
  *
  * Tables of `state`; keys that outside text goes into are hashes:
- *   meta      "schema"
+ *   meta      "schema", "clock" (the sweeper's)
  *   threads   hash of (gateway, Message-ID)         -> thread, and the lease of its mail
  *   leases    hash of (gateway, Message-ID)         -> lease of a mail that is no thread
  *   windows   hash of (gateway, model, record, sender) -> window with its mails
  *   index     kind time key                         -> nothing; the oldest of each kind first
  *   bounces   time sequence                         -> event
  *   counters  name                                  -> number
+ *   charges   relay 0 time sequence                 -> recipients
+ *   relays    "A" relay / "H" relay                 -> account (sums of its charges) / health
+ *   traces    hash of a mail, a queue id or a recipient of one -> where it was charged
  *
  * An index entry stays where it was filed while its record is refreshed; who
  * meets it at the old place moves it.  So a refresh costs no second write.  A
@@ -36,7 +39,11 @@
 #include "postern/arena.h"
 
 enum { D_META, D_ALIASES, D_LOCALS, D_RETIRED, D_GATEWAYS, D_TABLES };
-enum { S_META, S_THREADS, S_LEASES, S_WINDOWS, S_INDEX, S_BOUNCES, S_COUNTERS, S_TABLES };
+enum { S_META, S_THREADS, S_LEASES, S_WINDOWS, S_INDEX, S_BOUNCES, S_COUNTERS,
+    S_CHARGES, S_RELAYS, S_TRACES, S_TABLES };
+
+/* What is of a time further ahead than this was written before the clock was set back. */
+enum { PN_CLOCK_SLACK_MS = 60 * 1000 };
 
 struct pn_store {
 	struct pn_env directory, state;
@@ -82,6 +89,7 @@ struct pn_hash {
 };
 
 /* Of the parts and their lengths: no two lists of parts look alike. */
+struct pn_hash pn_hash_with(const EVP_MD *md, const struct pn_str *parts, size_t n);
 struct pn_hash pn_hash_parts(struct pn_store *store, const struct pn_str *parts, size_t n);
 struct pn_hash pn_hash_message(struct pn_store *store, struct pn_str gateway, struct pn_str message_id);
 
@@ -108,6 +116,10 @@ enum pn_status pn_gateway_check(struct pn_str gateway, struct pn_error *err);
 
 /* -- state: sequence, expiry, bounds -- */
 
+/* Numbers among the meta data; 0 when it is not there. */
+int pn_number_get(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t *out);
+int pn_number_put(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t number);
+
 int pn_sequence_next(struct pn_store *store, MDB_txn *txn, uint64_t n, uint64_t *first);
 
 /* Kinds of entries in the index, in the order of the sweeper: first those whose
@@ -117,6 +129,7 @@ enum pn_kind {
 	PN_KIND_WINDOW,		/* the same */
 	PN_KIND_HELD,		/* threads by the end of their lease, milliseconds */
 	PN_KIND_THREAD,		/* by when they were seen, seconds */
+	PN_KIND_TRACE,		/* by their end, milliseconds */
 	PN_KINDS
 };
 
@@ -139,8 +152,13 @@ int pn_record_hold(struct pn_store *store, MDB_txn *txn, const struct pn_hash *h
 /* How many threads are filed as held. */
 int pn_record_count_held(struct pn_store *store, MDB_txn *txn, uint64_t *out);
 
-/* Removes what expired before `now`, in small transactions, until `most` are done. */
-int pn_sweep_run(struct pn_store *store, int64_t now, size_t most, size_t *removed);
+/* What time it surely is: `now`, unless that is more than a step ahead of the
+ * sweeper's own clock.  *move: it may be moved; then whether it was. */
+int pn_sweep_clock(struct pn_store *store, MDB_txn *txn, int64_t now, bool *move, int64_t *out);
+
+/* Removes what expired before `now`, in small transactions, until `most` are
+ * done.  moves_clock: the sweeper's own clock comes nearer to `now` by a step. */
+int pn_sweep_run(struct pn_store *store, int64_t now, bool moves_clock, size_t most, size_t *removed);
 
 /* -- directory: retired addresses, shared by all who rename -- */
 

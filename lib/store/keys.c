@@ -98,12 +98,12 @@ pn_key_split(struct pn_str key, struct pn_str *gateway, struct pn_str *rest)
 }
 
 struct pn_hash
-pn_hash_parts(struct pn_store *store, const struct pn_str *parts, size_t n)
+pn_hash_with(const EVP_MD *md, const struct pn_str *parts, size_t n)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	struct pn_hash hash;
-	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, store->sha256, NULL) == 1;
+	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1;
 
 	for (size_t i = 0; ok && i < n; i++) {
 		char length[PN_U64_BYTES];
@@ -118,6 +118,12 @@ pn_hash_parts(struct pn_store *store, const struct pn_str *parts, size_t n)
 	EVP_MD_CTX_free(ctx);
 	memcpy(hash.b, digest, sizeof(hash.b));
 	return hash;
+}
+
+struct pn_hash
+pn_hash_parts(struct pn_store *store, const struct pn_str *parts, size_t n)
+{
+	return pn_hash_with(store->sha256, parts, n);
 }
 
 struct pn_hash

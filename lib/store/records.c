@@ -1,5 +1,5 @@
 /* Records of `state` that expire: filed in the index by time, bounded in number. */
-#include "internal.h"
+#include "charges.h"
 
 enum { LEASE_LIMIT = 1000000, EVICT_STEPS = 8, SWEEP_STEP = 500,
     INDEX_KEY = 1 + PN_U64_BYTES + PN_HASH_BYTES };
@@ -14,6 +14,7 @@ table_of(const struct pn_store *store, enum pn_kind kind)
 	case PN_KIND_HELD:
 	case PN_KIND_THREAD: return store->state.dbi[S_THREADS];
 	case PN_KIND_LEASE: return store->state.dbi[S_LEASES];
+	case PN_KIND_TRACE: return store->state.dbi[S_TRACES];
 	case PN_KIND_WINDOW:
 	case PN_KINDS: break;
 	}
@@ -27,17 +28,21 @@ limit_of(const struct pn_store *store, enum pn_kind kind)
 	case PN_KIND_HELD:
 	case PN_KIND_THREAD: return store->options.thread_limit;
 	case PN_KIND_LEASE: return LEASE_LIMIT;
+	case PN_KIND_TRACE: return store->options.charge_limit;
 	case PN_KIND_WINDOW:
 	case PN_KINDS: break;
 	}
 	return store->options.window_limit;
 }
 
-/* Records whose time is not later than this have expired, at `now` seconds. */
+/* Records whose time is not later than this have expired: at `now` seconds, or
+ * at `settled`, the sweeper's own clock, where losing them would matter. */
 static int64_t
-cutoff_of(const struct pn_store *store, enum pn_kind kind, int64_t now)
+cutoff_of(const struct pn_store *store, enum pn_kind kind, int64_t now, int64_t settled)
 {
-	return kind == PN_KIND_THREAD ? now - (int64_t)store->options.thread_lifetime : now * 1000;
+	if (kind == PN_KIND_THREAD)
+		return settled - (int64_t)store->options.thread_lifetime;
+	return (kind == PN_KIND_TRACE ? settled : now) * 1000;
 }
 
 struct times {
@@ -52,6 +57,7 @@ decode_times(enum pn_kind kind, struct pn_str value, struct times *out)
 	struct pn_thread_record *thread = &out->thread;
 	struct pn_lease_record lease;
 	struct pn_window_record window;
+	struct pn_trace trace;
 
 	switch (kind) {
 	case PN_KIND_HELD:
@@ -66,6 +72,12 @@ decode_times(enum pn_kind kind, struct pn_str value, struct times *out)
 			return false;
 		out->filed = lease.filed;
 		out->last = lease.lease.expires;
+		return true;
+	case PN_KIND_TRACE:
+		if (!pn_trace_decode(value, &trace))
+			return false;
+		out->filed = trace.filed;
+		out->last = trace.expires;
 		return true;
 	case PN_KIND_WINDOW:
 	case PN_KINDS:
@@ -313,6 +325,8 @@ pn_record_count_held(struct pn_store *store, MDB_txn *txn, uint64_t *out)
 struct sweep {
 	struct pn_store *store;
 	int64_t now;
+	int64_t settled;
+	bool moves_clock;	/* in the first transaction of a call */
 	size_t most, done;
 };
 
@@ -320,7 +334,7 @@ static int
 sweep_kind(struct sweep *sweep, MDB_txn *txn, enum pn_kind kind)
 {
 	struct pn_store *store = sweep->store;
-	struct limits limits = { sweep->now, cutoff_of(store, kind, sweep->now), false };
+	struct limits limits = { sweep->now, cutoff_of(store, kind, sweep->now, sweep->settled), false };
 	struct entry entry;
 	bool gone;
 
@@ -347,7 +361,7 @@ static int
 sweep_bounces(struct sweep *sweep, MDB_txn *txn)
 {
 	const struct pn_store *store = sweep->store;
-	int64_t cutoff = sweep->now - (int64_t)store->options.bounce_lifetime;
+	int64_t cutoff = sweep->settled - (int64_t)store->options.bounce_lifetime;
 	MDB_dbi table = store->state.dbi[S_BOUNCES];
 	struct pn_str key = PN_STR_EMPTY, value;
 	MDB_cursor *cursor;
@@ -373,14 +387,17 @@ static int
 sweep_txn(MDB_txn *txn, void *ctx)
 {
 	struct sweep *sweep = ctx;
-	int rc = 0;
+	bool moved = sweep->moves_clock;
+	int rc = pn_sweep_clock(sweep->store, txn, sweep->now, &moved, &sweep->settled);
 
 	sweep->done = 0;
 	for (int kind = 0; kind < PN_KINDS && rc == 0; kind++)
 		rc = sweep_kind(sweep, txn, (enum pn_kind)kind);
 	if (rc == 0)
 		rc = sweep_bounces(sweep, txn);
-	return rc == 0 && sweep->done == 0 ? PN_TXN_UNCHANGED : rc;
+	if (rc == 0)
+		rc = pn_charges_sweep(sweep->store, txn, sweep->settled, sweep->most, &sweep->done);
+	return rc == 0 && sweep->done == 0 && !moved ? PN_TXN_UNCHANGED : rc;
 }
 
 /* Slots of readers that died pin pages until somebody looks. */
@@ -395,9 +412,9 @@ clear_dead_readers(struct pn_env *env)
 }
 
 int
-pn_sweep_run(struct pn_store *store, int64_t now, size_t most, size_t *removed)
+pn_sweep_run(struct pn_store *store, int64_t now, bool moves_clock, size_t most, size_t *removed)
 {
-	struct sweep sweep = { .store = store, .now = now };
+	struct sweep sweep = { .store = store, .now = now, .moves_clock = moves_clock };
 	size_t step = SWEEP_STEP;
 	int rc;
 
@@ -413,6 +430,7 @@ pn_sweep_run(struct pn_store *store, int64_t now, size_t most, size_t *removed)
 		if (rc != 0)
 			return rc;
 		*removed += sweep.done;
+		sweep.moves_clock = false;
 		if (sweep.done < sweep.most)
 			break;
 	}
@@ -426,7 +444,7 @@ pn_store_sweep(struct pn_store *store, int64_t now, size_t most, size_t *removed
 	int rc;
 
 	clear_dead_readers(&store->directory);
-	rc = pn_sweep_run(store, now, most, &done);
+	rc = pn_sweep_run(store, now, true, most, &done);
 	*removed = done;
 	return pn_env_status(&store->state, rc, err);
 }

@@ -22,6 +22,9 @@ static const char *const state_tables[] = {
 	[S_INDEX] = "index",
 	[S_BOUNCES] = "bounces",
 	[S_COUNTERS] = "counters",
+	[S_CHARGES] = "charges",
+	[S_RELAYS] = "relays",
+	[S_TRACES] = "traces",
 };
 
 /* Times are counted with signs: a lifetime without end must not overflow them. */
@@ -47,6 +50,8 @@ set_options(struct pn_store *store, const struct pn_store_options *options)
 	o->thread_limit = OR_DEFAULT(o->thread_limit, 10000000);
 	o->window_limit = OR_DEFAULT(o->window_limit, 1000000);
 	o->bounce_limit = OR_DEFAULT(o->bounce_limit, 1000000);
+	o->charge_limit = OR_DEFAULT(o->charge_limit, 2000000);
+	o->clock_step = at_most(OR_DEFAULT(o->clock_step, 10), LIFETIME_MAX);
 }
 
 static enum pn_status
@@ -149,6 +154,7 @@ count_state(MDB_txn *txn, void *ctx)
 	usage->out->threads = pn_row_count(txn, dbi[S_THREADS]);
 	usage->out->windows = pn_row_count(txn, dbi[S_WINDOWS]);
 	usage->out->bounces = pn_row_count(txn, dbi[S_BOUNCES]);
+	usage->out->charges = pn_row_count(txn, dbi[S_CHARGES]);
 	rc = pn_record_count_held(usage->store, txn, &usage->out->leases);
 	usage->out->leases += pn_row_count(txn, dbi[S_LEASES]);
 	return rc;
@@ -196,8 +202,8 @@ pn_directory_write(struct pn_store *store, pn_txn_fn *fn, void *ctx, struct pn_e
 	return pn_env_status(&store->directory, pn_env_write(&store->directory, fn, ctx), err);
 }
 
-static int
-get_number(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t *out)
+int
+pn_number_get(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t *out)
 {
 	struct pn_str value;
 	int rc = pn_row_get(txn, dbi, key, &value);
@@ -208,8 +214,8 @@ get_number(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t *out)
 	return rc;
 }
 
-static int
-put_number(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t number)
+int
+pn_number_put(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t number)
 {
 	char bytes[PN_U64_BYTES];
 
@@ -220,7 +226,7 @@ put_number(MDB_txn *txn, MDB_dbi dbi, struct pn_str key, uint64_t number)
 int
 pn_generation_get(struct pn_store *store, MDB_txn *txn, uint64_t *out)
 {
-	return get_number(txn, store->directory.dbi[D_META], PN_STR("generation"), out);
+	return pn_number_get(txn, store->directory.dbi[D_META], PN_STR("generation"), out);
 }
 
 int
@@ -231,7 +237,7 @@ pn_generation_grow(struct pn_store *store, MDB_txn *txn)
 
 	if (rc != 0)
 		return rc;
-	return put_number(txn, store->directory.dbi[D_META], PN_STR("generation"), generation + 1);
+	return pn_number_put(txn, store->directory.dbi[D_META], PN_STR("generation"), generation + 1);
 }
 
 /* -- whose rows these are -- */
@@ -244,7 +250,7 @@ struct fingerprint {
 int
 pn_fingerprint_get(struct pn_store *store, MDB_txn *txn, uint64_t *out)
 {
-	return get_number(txn, store->directory.dbi[D_META], PN_STR("fingerprint"), out);
+	return pn_number_get(txn, store->directory.dbi[D_META], PN_STR("fingerprint"), out);
 }
 
 static int
@@ -256,7 +262,7 @@ set_fingerprint(MDB_txn *txn, void *ctx)
 
 	if (rc != 0 || before == f->value)
 		return rc != 0 ? rc : PN_TXN_UNCHANGED;
-	return put_number(txn, f->store->directory.dbi[D_META], PN_STR("fingerprint"), f->value);
+	return pn_number_put(txn, f->store->directory.dbi[D_META], PN_STR("fingerprint"), f->value);
 }
 
 enum pn_status
@@ -271,12 +277,12 @@ int
 pn_sequence_next(struct pn_store *store, MDB_txn *txn, uint64_t n, uint64_t *first)
 {
 	uint64_t last;
-	int rc = get_number(txn, store->state.names, PN_STR("sequence"), &last);
+	int rc = pn_number_get(txn, store->state.names, PN_STR("sequence"), &last);
 
 	if (rc != 0)
 		return rc;
 	*first = last + 1;
-	return put_number(txn, store->state.names, PN_STR("sequence"), last + n);
+	return pn_number_put(txn, store->state.names, PN_STR("sequence"), last + n);
 }
 
 enum pn_status
@@ -292,7 +298,7 @@ pn_state_write(struct pn_store *store, int64_t now, pn_txn_fn *fn, void *ctx, st
 			rc = pn_env_write(&store->state, fn, ctx);
 		if (!pn_env_is_full(rc) || tries == 1)
 			return pn_env_status(&store->state, rc, err);
-		if (pn_sweep_run(store, now, SWEEP_AT_ONCE, &removed) != 0 || removed == 0)
+		if (pn_sweep_run(store, now, false, SWEEP_AT_ONCE, &removed) != 0 || removed == 0)
 			return pn_env_status(&store->state, rc, err);
 	}
 }

@@ -34,6 +34,7 @@ state_directory = "%(dir)s/state"
 milter_socket = "unix:%(socket)s"
 map_socket = "unix:%(dir)s/map.sock"
 policy_socket = ""
+dmarc = off
 socket_group = "%(group)s"
 hostname = "mx.acme.example"
 max_sessions = 5000

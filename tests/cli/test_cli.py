@@ -1,9 +1,11 @@
 """The command postern, really run: what it prints, what it changes, and what it exits with."""
 
+import ctypes
 import glob
 import json
 import os
 import re
+import select
 import shutil
 import socket
 import stat
@@ -15,6 +17,8 @@ CONF = """\
 state_directory = "%(dir)s/state"
 milter_socket = "unix:%(dir)s/milter.sock"
 map_socket = "unix:%(dir)s/map.sock"
+policy_socket = ""
+dmarc = off
 socket_group = ""
 state_map_size = 256M
 directory_map_size = 256M
@@ -628,9 +632,9 @@ def test_check_sockets_that_do_not_answer(ctx):
 class Host:
 	"""Both daemons and a Postfix that has what postern postfix-conf prints."""
 
-	def __init__(self, ctx, mixed=False, fragments=True):
+	def __init__(self, ctx, mixed=False, fragments=True, relays="", services=None):
 		self.ctx = ctx
-		self.pf = Postfix()
+		self.pf = Postfix(services=services)
 		self.site = Site(ctx)
 		os.chmod(ctx.tmp, 0o755)
 		path = self.site.conf
@@ -642,7 +646,8 @@ class Host:
 		if mixed:
 			text = text.replace("unknown = reject", "unknown = pass")
 		with open(path, "w") as f:
-			f.write(text)
+			f.write('mail_log = ""\n' + re.sub("policy_socket = .*", 'policy_socket = "unix:%s"' % self.pf.socket_path("policy.sock"),
+			    text) + relays)
 		if mixed:
 			self.pf.main.update({"virtual_mailbox_domains": "acme.test", "virtual_mailbox_maps": "inline:{joe@acme.test=joe}"})
 		if fragments:
@@ -769,6 +774,173 @@ def test_check_services(ctx):
 		has(h.check(1), "error", "no service postern-redirect", "postfix-conf")
 
 
+# --- check, where there are relays
+
+RELAYS = """
+relay "main" { host = "relay.test" port = 587 user = "odoo" password_file = "%(dir)s/secret" limits = {"50/message"} }
+relay "north" { host = "smtp.two.test" port = 465 security = ssl_strict user = "north" password_file = "%(dir)s/secret" }
+relay "south" { host = "smtp.two.test" port = 465 security = ssl_strict user = "south" password_file = "%(dir)s/secret" }
+relay "gone" { host = "smtp.gone.test" port = 25 security = none active = no }
+"""
+SUBMISSION_OPTIONS = {"milter_macro_daemon_name": "ORIGINATING", "rewrite_service_name": "postern-rewrite"}
+
+
+class RelayHost(Host):
+	"""... with relays, whose passwords are in the file secret."""
+
+	def __init__(self, ctx, relays=RELAYS, top="", submission=SUBMISSION_OPTIONS):
+		self.secret = ctx.tmp + "/secret"
+		with open(self.secret, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+			f.write("secret\n")
+		super().__init__(ctx, relays=relays % {"dir": ctx.tmp} + top, services={"smtp": {}, "submission": submission})
+
+	def without(self, text):
+		"""master.cf with every line away, or every service, that has this text."""
+		services = re.split(r"\n(?=\S)", self.pf.master[-1].rstrip("\n"))
+		services = [v for v in services if not v.startswith(text + " ")]
+		lines = [line for line in "\n".join(services).split("\n") if text not in line]
+		self.pf.master[-1] = "\n".join(lines) + "\n"
+
+
+def test_check_is_content_with_relays(ctx):
+	with RelayHost(ctx) as h:
+		report = h.check(0)
+		assert report["errors"] == report["warnings"] == 0, json.dumps(report["findings"], indent=1)
+		has(report, "ok", "6 services of master.cf were compared")
+		has(report, "ok", "policy_socket: postern-policy answers")
+
+
+WAY_OUT = (
+	("no header checks", {"milter_header_checks": ""}, "error", "the milter's choice of a relay is not followed", "postfix-conf main"),
+	("header checks without the value", {"milter_header_checks": "regexp:{ {/^X-Postern-Relay:/ FILTER smtp:} }"}, "error",
+	    "the milter's choice of a relay is not followed", ""),
+	("default transport", {"default_transport": "smtp"}, "warning", "no relay was chosen for leaves by it", "postern-none"),
+	("retry", {"default_transport": "retry:4.3.0 later"}, "warning", "Odoo does not send such mail again", "postern-none"),
+	("no route", {"sender_dependent_default_transport_maps": "inline:{ {<> = postern-redirect:} }"}, "error",
+	    "map route is not among them", "postfix-conf main"),
+	("bounces ask", {"sender_dependent_default_transport_maps":
+	    "inline:{ {<> = postern-redirect:} }, socketmap:unix:postern/map.sock:route"}, "error", "this host's bounces ask", ""),
+	("strangers ask", {"sender_dependent_default_transport_maps":
+	    "regexp:{ {/<>/ postern-redirect:} }, socketmap:unix:postern/map.sock:route"}, "warning", "strangers ask", ""),
+	("recipients at once", {"postern-wait-starttls_destination_recipient_limit": "20"}, "error",
+	    "postern-wait-starttls takes 20 recipients at once", "postern-wait-starttls_destination_recipient_limit = 1"),
+	("limit of a message", {"postern-starttls_destination_recipient_limit": "60"}, "warning",
+	    "a relay allows fewer in one message", "postern-starttls_destination_recipient_limit = 50"),
+	("relayhost", {"relayhost": "[relay.test]"}, "warning", "without its password", "relayhost ="),
+	("content filter", {"content_filter": "smtp:[127.0.0.1]:10025"}, "error", "such mail leaves unfiltered", "relay_daemons"),
+)
+
+
+@cases(*WAY_OUT)
+def test_check_finds_on_the_way_out(ctx, main, level, text, remedy):
+	with RelayHost(ctx) as h:
+		has(h.check(1 if level == "error" else 0, **main), level, text, remedy)
+
+
+SERVICES = (
+	("no service", "postern-starttls", "error", "there is no service postern-starttls, by which mail leaves for relay main"),
+	("no waiting service", "postern-wait-south", "error", "there is no service postern-wait-south"),
+	("nobody waits", "postern-none", "error", "there is no service postern-none"),
+	("no login", "smtp_sasl_auth_enable=yes", "error", "postern-starttls: smtp_sasl_auth_enable = no: it does not log in"),
+	("no password", "map.sock:sasl-north", "error", "postern-north: smtp_sasl_password_maps = : Postern is not asked"),
+	("no level", "map.sock:tls-north", "error", "postern-north: smtp_tls_policy_maps = : Postern is not asked"),
+	("waits for nothing", "map.sock:wait-north", "error", "postern-wait-north: smtp_tls_policy_maps = "),
+	("no TLS", "smtp_tls_security_level=encrypt", "error", "postern-starttls: smtp_tls_security_level = : a relay"),
+	("no implicit TLS", "smtp_tls_wrappermode=yes", "error", "postern-north: smtp_tls_wrappermode = no"),
+	("cache", "smtp_connection_cache_on_demand=no", "error", "postern-wait-starttls: smtp_connection_cache_on_demand = yes"),
+	("passwords by sender", "nothing", "warning", "smtp_sender_dependent_authentication = yes"),
+	("fallback", "smtp_fallback_relay=", "error", "postern-starttls: smtp_fallback_relay = [other.test]"),
+	("reply filter", "smtp_reply_filter=", "warning", "postern-starttls: smtp_reply_filter = : a relay's"),
+)
+
+
+@cases(*SERVICES)
+def test_check_finds_in_services(ctx, gone, level, text):
+	with RelayHost(ctx) as h:
+		h.pf.main["smtp_fallback_relay"] = "[other.test]"
+		if gone == "nothing":
+			h.pf.main["smtp_sender_dependent_authentication"] = "yes"
+			gone = "smtp_sender_dependent_authentication="
+		h.without(gone)
+		has(h.check(1 if level == "error" else 0), level, text)
+
+
+def test_check_other_maps_and_stricter_levels(ctx):
+	with RelayHost(ctx) as h:
+		master = h.pf.master[-1]
+		h.pf.master[-1] = master.replace(":sasl-south", ":sasl-north")
+		has(h.check(1), "error", "postern-south: smtp_sasl_password_maps = socketmap:unix:postern/map.sock:sasl-north")
+		h.pf.master[-1] = master.replace("security_level=encrypt", "security_level=secure").replace(
+		    "unix:postern/map.sock", "unix:" + h.pf.socket_path("map.sock"))
+		assert h.check(0)["warnings"] == 0
+
+
+def test_check_where_mail_comes_in(ctx):
+	with RelayHost(ctx, submission={}) as h:
+		has(h.check(1), "error", "no listener takes outbound mail")
+		h.pf.services["submission"]["smtpd_sasl_auth_enable"] = "yes"
+		report = h.check(0)
+		hasnt(report, "no listener takes outbound mail")
+		has(report, "warning", "told 451 while postern-policy is away", "rewrite_service_name=postern-rewrite")
+
+
+def test_check_relay_daemons(ctx):
+	"""Beside a content filter relays are chosen where it gives mail back."""
+	listener = "127.0.0.1:10027 inet n - n - - smtpd -o content_filter= -o milter_macro_daemon_name=%s " \
+	    "-o rewrite_service_name=postern-rewrite"
+	with RelayHost(ctx) as h:
+		with open(h.site.conf) as f:
+			text = f.read()
+		with open(h.site.conf, "w") as f:
+			f.write('relay_daemons = {"REINJECT"}\noutbound_daemons = {"ORIGINATING", "REINJECT"}\n' + text)
+		h.milter.restart()
+		h.pf.main["content_filter"] = "smtp:[127.0.0.1]:10025"
+		has(h.check(1), "error", "relay_daemons: no listener has one of these names")
+		h.pf.master.append(listener % "REINJECT")
+		assert h.check(0)["warnings"] == 0
+		h.pf.master[-1] = listener % "OTHER"
+		has(h.check(1), "error", "mail comes back here from the content filter")
+
+
+def test_check_secrets(ctx):
+	with RelayHost(ctx) as h:
+		os.chmod(h.secret, 0o644)
+		has(h.check(1), "error", "relay main: its password cannot be had: %s: has mode 0644" % h.secret, "mail for this relay waits")
+		os.unlink(h.secret)
+		report = h.check(1)
+		has(report, "error", "relay north: its password cannot be had: %s: No such file" % h.secret)
+		hasnt(report, "relay gone")
+		h.policy.stop()
+		report = h.check(1)
+		has(report, "error", "map_socket: nobody listens", "start postern-policy")
+		has(report, "error", "policy_socket: nobody listens", "start postern-policy")
+
+
+def test_check_secrets_as_the_user_of_the_daemon(ctx):
+	"""root may read everything: whether postern-policy may is asked as its user."""
+	with RelayHost(ctx) as h:
+		h.policy.stop()
+		h.pf.give_sockets_to("nobody")
+		os.chmod(ctx.tmp, 0o755)
+		h.milter.stop()
+		for folder, _, names in os.walk(h.site.state):
+			for name in ["", *names]:
+				shutil.chown(os.path.join(folder, name), "nobody")
+		with PolicyProcess(ctx.program_for_others("postern-policy"), h.site.conf, [h.pf.socket_path("map.sock")], user="nobody"):
+			has(h.check(1), "error", "relay main: its password cannot be had: %s: Permission denied" % h.secret)
+			shutil.chown(h.secret, "nobody")
+			hasnt(h.check(1), "its password cannot be had")
+
+
+def test_check_certificates(ctx):
+	relay = """relay "cert" { host = "relay.test" authentication = certificate certificate_file = "%(dir)s/c.pem"
+	key_file = "%(dir)s/k.pem" ca_file = "%(dir)s/ca.pem" }\n"""
+	with RelayHost(ctx, relays=relay) as h:
+		report = h.check(1)
+		for key, name in (("certificate_file", "c.pem"), ("key_file", "k.pem"), ("ca_file", "ca.pem")):
+			has(report, "error", "relay cert: %s: %s/%s: No such file" % (key, ctx.tmp, name))
+
+
 def test_check_daemons_down_or_unreachable(ctx):
 	with Host(ctx, mixed=True) as h:
 		h.policy.stop()
@@ -828,6 +1000,28 @@ def test_progress(ctx):
 	assert "postern: asking Postfix\n" in s("check", "-v", code=1, env=env).stderr
 
 
+def test_progress_in_one_long_call(ctx):
+	"""Writing the directory is one transaction, which may have to wait for another's: it says so, and how long."""
+	s = Site(ctx)
+	s("aliases", "apply")
+	s.configure('alias "new@acme.test" { model = crm.lead }')
+	lmdb = ctypes.CDLL("liblmdb.so.0")
+	env, txn = ctypes.c_void_p(), ctypes.c_void_p()
+	assert lmdb.mdb_env_create(ctypes.byref(env)) == 0
+	assert lmdb.mdb_env_open(env, (s.state + "/directory").encode(), 0, 0o600) == 0
+	try:
+		assert lmdb.mdb_txn_begin(env, None, 0, ctypes.byref(txn)) == 0
+		with subprocess.Popen([ctx.program("postern"), "-v", "-c", s.conf, "aliases", "apply"], text=True,
+				stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+			said = select.select([p.stderr], [], [], 20)[0]
+			lmdb.mdb_txn_abort(txn)
+			out, err = p.communicate(timeout=20)
+	finally:
+		lmdb.mdb_env_close(env)
+	assert said and re.match(r"postern: writing the directory, [12] s\n", err), err
+	assert (p.returncode, out) == (0, "aliases: 1 added, 0 changed, 0 removed\n")
+
+
 # --- postfix-conf
 
 def settings(text):
@@ -860,6 +1054,76 @@ def test_postfix_conf_is_the_fragments(ctx):
 	assert services == ["postern-redirect"] and fragment("master.cf").split("\n\n")[1].strip() in master
 
 
+KINDS = """
+relay "one" { host = "one.test" security = starttls_strict user = u password_file = "/x" }
+relay "two" { host = "two.test" port = 465 security = ssl_strict user = u password_file = "/x" }
+relay "three" { host = "localhost" port = 25 security = none }
+"""
+
+
+def relay_services(text):
+	"""master.cf from the way out on: name -> lines."""
+	text = text[text.index("# The way out"):]
+	blocks = [b for b in text.split("\n\n") if "\n  -o " in b]
+	lines = [[line for line in b.strip("\n").split("\n") if line[0] != "#"] for b in blocks]
+	return {b[0].split()[0]: [" ".join(b[0].split()), *b[1:]] for b in lines}
+
+
+def test_postfix_conf_of_relays_is_the_fragments(ctx):
+	conf = ctx.tmp + "/example.conf"
+	with open(conf, "w") as f:
+		f.write('gateway "a" { target = "redirect to acme.odoo.example" }\ndomain "acme.example" { }\n' + KINDS)
+	def printed(part):
+		return run(ctx.program("postern"), "-c", conf, "postfix-conf", "--no-postfix", part, check=0).stdout
+	def fragment(name):
+		with open(ctx.path("postfix-conf", name), encoding="utf-8") as f:
+			return f.read()
+	main = printed("main")
+	wanted = settings("\n".join(fragment("main.cf." + n) for n in ("own-domains", "redirect", "milter", "outbound")))
+	assert settings(main) == wanted, (settings(main), wanted)
+	set_here = re.findall(r"^(\w+) =", main, re.M)
+	assert len(set_here) == len(set(set_here)), set_here
+	assert relay_services(printed("master")) == relay_services(fragment("master.cf"))
+	assert printed("reply_filter") == fragment("reply_filter")
+
+
+def test_postfix_conf_has_what_the_relays_use(ctx):
+	conf = ctx.tmp + "/example.conf"
+	with open(conf, "w") as f:
+		f.write('gateway "a" { target = keep }\ndomain "acme.example" { }\ndomain "bücher.example" { }\n'
+		    'relay "first" { host = "h.test" user = a password_file = "/x" limits = {"40/message"} from_filter = {"x.test", "joe+x@y.test"} }\n'
+		    'relay "second" { host = "h.test" user = b password_file = "/x" ca_file = "/ca.pem" certificate_file = "/c.pem" key_file = "/k.pem" }\n'
+		    'relay "third" { host = "i.test" limits = {"30/message"} }\nrelay "fourth" { host = "j.test" limits = {"20/message"} }\n'
+		    'relay "closed" { host = "k.test" security = ssl port = 465 active = no }\n')
+	def printed(part):
+		return run(ctx.program("postern"), "-c", conf, "postfix-conf", "--no-postfix", part, check=0).stdout
+	services = relay_services(printed("master"))
+	assert list(services) == ["postern-first", "postern-second", "postern-starttls", "postern-wait-first",
+	    "postern-wait-second", "postern-wait-starttls", "postern-none", "postern-rewrite"], list(services)
+	assert "postern-redirect  unix" in printed("master")
+	first, second = (services["postern-wait-" + n] for n in ("first", "second"))
+	assert "  -o smtp_sasl_password_maps=socketmap:unix:postern/map.sock:sasl-first" in first
+	assert "  -o smtp_tls_policy_maps=socketmap:unix:postern/map.sock:wait-first" in first
+	assert "  -o smtp_tls_policy_maps=socketmap:unix:postern/map.sock:tls-second" in services["postern-second"]
+	for line in ("tls_CAfile = /ca.pem", "tls_cert_file = /c.pem", "tls_key_file = /k.pem"):
+		assert "  -o { smtp_%s }" % line in second, second
+	out = settings(printed("main"))
+	assert {k: v for k, v in out.items() if "recipient_limit" in k} == {
+	    "postern-first_destination_recipient_limit": "40", "postern-starttls_destination_recipient_limit": "20",
+	    "postern-wait-first_destination_recipient_limit": "1", "postern-wait-second_destination_recipient_limit": "1",
+	    "postern-wait-starttls_destination_recipient_limit": "1"}, out
+	assert r"{!/(@acme\.example|@xn--bcher-kva\.example|@bücher\.example|@x\.test|^joe\+x@y\.test)$$/ DUNNO}" in \
+	    out["sender_dependent_default_transport_maps"], out
+
+
+def test_postfix_conf_keeps_other_header_checks(ctx):
+	with RelayHost(ctx) as h:
+		h.pf.main["milter_header_checks"] = "regexp:{ {/^X-Spam: (yes)$$/ REDIRECT $$1@x.test} }"
+		h.pf.write_config()
+		out = settings(h.site("postfix-conf", "--postfix-config", h.pf.etc, "main").stdout)
+		assert out["milter_header_checks"].startswith(h.pf.main["milter_header_checks"] + ", regexp:{ {/^X-Postern"), out
+
+
 def test_postfix_conf_keeps_what_is_there(ctx):
 	s = Site(ctx)
 	etc = ctx.tmp + "/etc"
@@ -887,6 +1151,20 @@ def test_postfix_conf_keep(ctx):
 
 
 # --- the manual
+
+def test_the_page_about_relays_has_every_preset(ctx):
+	with open(ctx.path("lib/config/presets.c"), encoding="utf-8") as f:
+		presets = f.read().split("\n\t{ ")[1:]
+	with open(ctx.path("docs/relays.md"), encoding="utf-8") as f:
+		table = {row[0]: row[1:] for row in ([c.strip() for c in line.split("|")[1:-1]] for line in f if line[:2] == "| ")}
+	assert len(presets) == len(table) - 1 >= 7
+	for preset in presets:
+		value = dict(re.findall(r'\.(\w+) = "?([^",]*(?:, \d[^",]*)*)', preset))
+		host, ports, limits, _ = table[value["name"]]
+		assert host == ("yours" if "own_host" in value else value["host"]) or host.startswith("yours,"), (value, host)
+		assert ports == "%s, %s" % (value["port"], value["other_ports"]), (value, ports)
+		assert limits == (value["limits"] or "none"), (value, limits)
+
 
 def pages(ctx):
 	return sorted(glob.glob(ctx.path("docs/man/*.[158]")))

@@ -29,6 +29,7 @@ state_directory = "{dir}/state"
 milter_socket = "unix:{queue}/postern/milter.sock"
 map_socket = "unix:{queue}/postern/map.sock"
 policy_socket = ""
+dmarc = off
 hostname = "mx.acme.example"
 """
 

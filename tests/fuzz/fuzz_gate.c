@@ -92,7 +92,7 @@ open_store(struct world *w)
 {
 	struct pn_store_options options = { .directory_map_size = 64 << 20, .state_map_size = 256 << 20 };
 	struct pn_retired old = { S("a"), S("old@a.test"), S("sales@a.test"), 1 };
-	struct pn_gate gate = { &w->config, NULL };
+	struct pn_gate gate = { .config = &w->config };
 	struct pn_error err = { "" };
 	char path[64];
 
@@ -303,7 +303,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct world *w = the_world();
-	struct pn_gate gate = { &w->config, w->store };
+	struct pn_gate gate = { .config = &w->config, .store = w->store };
 	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
 	struct pn_str rest = pn_str_n((const char *)data, size), switches, line, body;
 	struct pn_envelope_rcpt rcpts[RCPTS_MAX];

@@ -23,6 +23,9 @@ encode_again(unsigned kind, struct pn_str record, struct pn_buf *buf)
 	struct pn_lease_record lease;
 	struct pn_window_record window;
 	struct pn_bounce_event bounce;
+	struct pn_trace trace;
+	struct pn_account_record account;
+	struct pn_health health;
 	uint64_t number;
 	char bytes[PN_U64_BYTES];
 
@@ -39,6 +42,9 @@ encode_again(unsigned kind, struct pn_str record, struct pn_buf *buf)
 		pn_u64_put(bytes, number);
 		pn_buf_add(buf, pn_str_n(bytes, sizeof(bytes)));
 		return true;
+	case 8: return pn_trace_decode(record, &trace) && (pn_trace_encode(buf, &trace), true);
+	case 9: return pn_account_decode(record, &account) && (pn_account_encode(buf, &account), true);
+	case 10: return pn_health_decode(record, &health) && (pn_health_encode(buf, &health), true);
 	default:
 		break;
 	}
@@ -60,7 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	record = pn_str_from(record, 1);
 	pn_buf_init(&buf, PN_RECORD_MAX);
-	if (encode_again(data[0] % 8, record, &buf))
+	if (encode_again(data[0] % 11, record, &buf))
 		must_be(&buf, record);
 	pn_buf_done(&buf);
 	return 0;

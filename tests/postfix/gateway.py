@@ -17,6 +17,7 @@ state_directory = "%(state)s"
 milter_socket = "unix:%(milter)s"
 map_socket = "unix:%(map)s"
 policy_socket = ""
+dmarc = off
 hostname = "mx.lab.test"
 %(top)s
 gateway "acme" {

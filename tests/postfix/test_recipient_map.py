@@ -11,6 +11,7 @@ CONF = """\
 state_directory = "%s"
 map_socket = "unix:%s"
 policy_socket = ""
+dmarc = off
 socket_group = "postfix"
 gateway "main" {
 	target = "redirect to acme.odoo.test"

@@ -99,7 +99,7 @@ gate_setup(void **state)
 	w->tool = tool_new();
 	tool_open(w->tool);
 	gate_config(w);
-	w->gate = (struct pn_gate){ &w->config, w->tool->store };
+	w->gate = (struct pn_gate){ .config = &w->config, .store = w->tool->store };
 	w->arena = pn_arena_new(64 << 20);
 	w->now_ms = NOW_MS;
 	tool_must(w->tool, pn_gate_apply(&w->gate, NOW_MS / 1000, NULL, &w->tool->err));

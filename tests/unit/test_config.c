@@ -172,7 +172,7 @@ test_defaults(void **state)
 	assert_int_equal(c->max_sessions, 2000);
 	assert_int_equal(c->outbound_daemons.n, 1);
 	assert_str(c->outbound_daemons.v[0], "ORIGINATING");
-	assert_int_equal(c->outbound_network_count, 0);
+	assert_int_equal(c->outbound_networks.n, 0);
 	assert_str(c->policy_socket, "unix:/var/spool/postfix/postern/policy.sock");
 	assert_int_equal(c->policy_tcp.n + c->default_from_filter.n + c->relays.n, 0);
 	assert_int_equal(c->policy_contexts.n, 1);
@@ -250,9 +250,9 @@ check_global(const struct pn_config *c)
 	assert_str(c->milter_socket, "unix:tests/data/config/run/milter.sock");
 	assert_true(c->log_syslog && c->log_debug);
 	assert_int_equal(c->mixed, PN_MIXED_SEPARATE);
-	assert_int_equal(c->outbound_network_count, 3);
-	assert_true(pn_networks_have(c->outbound_networks, 3, in));
-	assert_false(pn_networks_have(c->outbound_networks, 3, out));
+	assert_int_equal(c->outbound_networks.n, 3);
+	assert_true(pn_networks_have(c->outbound_networks, in));
+	assert_false(pn_networks_have(c->outbound_networks, out));
 }
 
 static void

@@ -281,7 +281,7 @@ test_sample_loads(void **state)
 		if (pn_config_load(p->path, &c, &report) != PN_OK || report.warnings > 0)
 			fail_msg("%d: %s", i, pn_buf_c(&report.text));
 		assert_int_equal(c->alias_count, 1);
-		assert_int_equal(c->outbound_network_count, i == 0 ? 0 : 2);
+		assert_int_equal(c->outbound_networks.n, i == 0 ? 0 : 2);
 		assert_int_equal(c->directory.gateways[0].allowed_senders.n, i);
 		assert_int_equal(c->relays.n, i);
 		pn_config_free(c);

@@ -81,7 +81,7 @@ classify_at(int64_t now, struct pn_str address, struct pn_rcpt *out, struct pn_a
 	struct pn_facts facts;
 	struct pn_error err = { "" };
 
-	assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &configuration, store }, arena, now, &err), PN_OK);
+	assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ .config = &configuration, .store = store }, arena, now, &err), PN_OK);
 	assert_int_equal(pn_recipient_classify(&directory, &facts.recipient, address, arena, out, &err),
 	    PN_OK);
 	pn_facts_close(&facts);
@@ -131,7 +131,7 @@ test_left_part_through_the_store(void **state)
 	struct pn_rcpt rcpt;
 
 	(void)state;
-	assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &configuration, store }, arena, NOW, NULL), PN_OK);
+	assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ .config = &configuration, .store = store }, arena, NOW, NULL), PN_OK);
 	assert_int_equal(pn_recipient_classify(&two, &facts.recipient, S("jobs@second.test"), arena, &rcpt,
 	    NULL), PN_OK);
 	assert_int_equal(rcpt.kind, PN_RCPT_ALIAS);
@@ -171,7 +171,7 @@ test_complete(void **state)
 	assert_int_equal(pn_directory_synced(store, S("main"), PN_TABLE_ALIASES, NOW, NULL), PN_OK);
 	for (size_t i = 0; i < PN_COUNT(ages); i++) {
 		gateway.complete = ages[i].declared;
-		assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &configuration, store }, arena, ages[i].now, NULL), PN_OK);
+		assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ .config = &configuration, .store = store }, arena, ages[i].now, NULL), PN_OK);
 		if (pn_facts_complete(&facts, &gateway, PN_TABLE_ALIASES) != ages[i].aliases
 		    || pn_facts_complete(&facts, &gateway, PN_TABLE_THREADS) != ages[i].threads)
 			fail_msg("%s", ages[i].name);
@@ -204,7 +204,7 @@ test_another_configuration_proves_nothing(void **state)
 		if (i > 0)
 			assert_int_equal(pn_directory_set_fingerprint(store, i == 1 ? theirs.fingerprint
 			    : ours.fingerprint, NULL), PN_OK);
-		assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ &ours, store }, arena, NOW, NULL), PN_OK);
+		assert_int_equal(pn_facts_open(&facts, &(struct pn_gate){ .config = &ours, .store = store }, arena, NOW, NULL), PN_OK);
 		assert_int_equal(facts.other_configuration, !same);
 		assert_int_equal(pn_facts_complete(&facts, &gateway, PN_TABLE_ALIASES), same);
 		assert_int_equal(pn_facts_complete(&facts, &gateway, PN_TABLE_THREADS), same);

@@ -9,7 +9,7 @@ static void
 encode_all(struct pn_buf *bufs)
 {
 	const struct pn_alias alias = { 7, PN_STR("sales"), PN_STR(""), PN_STR("crm.lead"),
-		PN_CONTACT_FOLLOWERS, true, 9, PN_STR("crm.team"), 3 };
+		PN_CONTACT_FOLLOWERS, true, 9, true, PN_STR("crm.team"), 3 };
 	const struct pn_retired retired = { .successor = PN_STR("new@example.com"), .since = 1700000000 };
 	const struct pn_domain_note note = { PN_STR("bounce@example.com"), PN_STR("catchall@example.com") };
 	const struct pn_thread_record thread = { 100, { 300, 400 }, PN_STR("main"),
@@ -20,6 +20,11 @@ encode_all(struct pn_buf *bufs)
 	const struct pn_mail mails[] = { { 10, 11 }, { -12, UINT64_MAX } };
 	const struct pn_bounce_event bounce = { PN_STR("main"), PN_STR("joe@x.org"), pn_str_c(id_text),
 		PN_STR("5.1.1"), PN_STR("smtp; 550 no"), PN_STR("res.partner"), 4, 1700000001 };
+	const struct pn_trace trace = { 1, 2, { PN_STR("mass"), 3, 4 }, { "0123456789abcde", true }, 5,
+	    true };
+	const struct pn_account_record account = { 7, 2, {
+	    { 60000, true, -1, 8, 9 }, { 86400000, false, 1, 2, 3 } } };
+	const struct pn_health health = { 3, 1, 1700000000000, true, 5, 6, "535 5.7.8 no" };
 
 	pn_alias_encode(&bufs[0], &alias);
 	pn_retired_encode(&bufs[1], &retired);
@@ -30,9 +35,12 @@ encode_all(struct pn_buf *bufs)
 	pn_mail_encode(&bufs[5], &mails[0]);
 	pn_mail_encode(&bufs[5], &mails[1]);
 	pn_bounce_encode(&bufs[6], &bounce);
+	pn_trace_encode(&bufs[7], &trace);
+	pn_account_encode(&bufs[8], &account);
+	pn_health_encode(&bufs[9], &health);
 }
 
-enum { KINDS = 7 };
+enum { KINDS = 10 };
 
 static bool
 decodes(size_t kind, struct pn_str s)
@@ -44,6 +52,9 @@ decodes(size_t kind, struct pn_str s)
 	struct pn_lease_record lease;
 	struct pn_window_record window;
 	struct pn_bounce_event bounce;
+	struct pn_trace trace;
+	struct pn_account_record account;
+	struct pn_health health;
 
 	switch (kind) {
 	case 0: return pn_alias_decode(s, &alias);
@@ -52,7 +63,10 @@ decodes(size_t kind, struct pn_str s)
 	case 3: return pn_thread_decode(s, &thread);
 	case 4: return pn_lease_decode(s, &lease);
 	case 5: return pn_window_decode(s, &window);
-	default: return pn_bounce_decode(s, &bounce);
+	case 6: return pn_bounce_decode(s, &bounce);
+	case 7: return pn_trace_decode(s, &trace);
+	case 8: return pn_account_decode(s, &account);
+	default: return pn_health_decode(s, &health);
 	}
 }
 
@@ -98,7 +112,7 @@ fields_survive(void **state)
 	assert_true(pn_alias_decode(pn_buf_str(&bufs[0]), &alias));
 	assert_int_equal(alias.id, 7);
 	assert_int_equal(alias.contact, PN_CONTACT_FOLLOWERS);
-	assert_true(alias.incoming_local);
+	assert_true(alias.incoming_local && alias.require_dmarc);
 	assert_int_equal(alias.force_thread_id, 9);
 	assert_str(alias.parent_model, "crm.team");
 	assert_int_equal(alias.parent_id, 3);
@@ -151,7 +165,7 @@ enums_out_of_range_do_not_decode(void **state)
 	bufs[0].p[25] = PN_CONTACT_EMPLOYEES + 1;	/* contact */
 	assert_false(decodes(0, pn_buf_str(&bufs[0])));
 	bufs[0].p[25] = 0;
-	bufs[0].p[26] = 2;				/* incoming_local */
+	bufs[0].p[26] = 4;				/* incoming_local */
 	assert_false(decodes(0, pn_buf_str(&bufs[0])));
 	bufs[3].p[25] = PN_THREAD_SYNCED + 1;		/* origin */
 	assert_false(decodes(3, pn_buf_str(&bufs[3])));

@@ -1,6 +1,8 @@
 /* The state: threads, admission, bounce events, counters, expiry and bounds. */
 #include "store_tool.h"
 
+#include "postern/quota.h"
+
 #define NOW 1700000000
 #define NOW_MS ((int64_t)NOW * 1000)
 
@@ -557,6 +559,7 @@ reopen_with(struct tool *tool, const struct pn_store_options *options)
 {
 	tool_close(tool);
 	tool->options = *options;
+	tool->options.clock_step = 1000000000;
 	tool->options.directory_map_size = tool->options.state_map_size = 1 << 28;
 	tool_open(tool);
 }
@@ -691,6 +694,58 @@ old_index_entries_harm_nobody(void **state)
 	(void)sweep(tool, NOW + 15, 100);
 	assert_int_equal(tool_usage(tool).windows, 0);
 	assert_int_equal(sweep(tool, NOW + 1000, 100), 0);
+}
+
+/* -- the sweeper and a wrong clock -- */
+
+#define DAYS ((int64_t)86400)
+
+static void
+sweep_often(struct tool *tool, int64_t now, int64_t times)
+{
+	while (times-- > 0)
+		(void)sweep(tool, now, 100);
+}
+
+static bool
+is_there(struct tool *tool, const char *id)
+{
+	return newest(tool, "main", id).message_id.n > 0;
+}
+
+static void
+a_wrong_clock_forgets_nothing(void **state)
+{
+	const struct pn_bounce_event bounce = { .gateway = main_gateway, .time = NOW };
+	const struct pn_charge charge = { .relay = PN_STR("a"), .recipients = 1, .now_ms = NOW_MS };
+	struct pn_charge_result charged;
+	struct tool *tool = *state;
+
+	tool_close(tool);
+	tool->options.clock_step = 0;
+	tool_open(tool);
+	learn(tool, "main", "<1@x>", "m", 1, PN_THREAD_OUTBOUND, NOW);
+	tool_must(tool, pn_bounce_add(tool->store, &bounce, &tool->err));
+	tool_must(tool, pn_quota_charge(tool->store, &charge, &charged, &tool->err));
+	sweep_often(tool, NOW + 500 * DAYS, 100);	/* the first time that the sweeper sees */
+	tool_close(tool);
+	tool_open(tool);				/* starting again does not help it */
+	sweep_often(tool, NOW + 500 * DAYS, 100);
+	sweep_often(tool, 0, 100);
+	assert_true(is_there(tool, "<1@x>"));
+	assert_int_equal(tool_usage(tool).bounces, 1);
+	assert_int_equal(tool_usage(tool).charges, 1);
+	tool_close(tool);
+	tool->options.clock_step = DAYS;
+	tool_open(tool);
+	sweep_often(tool, NOW + 399 * DAYS, 450);	/* the programs stood still for a year */
+	assert_true(is_there(tool, "<1@x>"));
+	assert_int_equal(tool_usage(tool).bounces, 0);
+	assert_int_equal(tool_usage(tool).charges, 0);
+	sweep_often(tool, NOW + 400 * DAYS - 1, 3);
+	assert_true(is_there(tool, "<1@x>"));
+	sweep_often(tool, NOW + 400 * DAYS, 1);		/* to the second, where the clocks agree */
+	assert_false(is_there(tool, "<1@x>"));
 }
 
 static void
@@ -896,6 +951,7 @@ main(void)
 		WITH_STORE(threads_outlive_their_lease),
 		WITH_STORE(leases_outlive_their_thread),
 		WITH_STORE(old_index_entries_harm_nobody),
+		WITH_STORE(a_wrong_clock_forgets_nothing),
 		WITH_STORE(sweeping_goes_in_steps),
 		WITH_STORE(the_oldest_give_way),
 		WITH_STORE(bounces_newest_first),

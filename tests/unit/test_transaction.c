@@ -107,6 +107,12 @@ written(const struct pn_closing *c, struct pn_arena *arena)
 			/* its text is the business of another test */
 			pn_strs_add(&out, pn_arena_printf(arena, "^" PN_STR_FMT, PN_STR_ARG(e->name)));
 			break;
+		case PN_EDIT_ADD_HEADER:
+		case PN_EDIT_CHANGE_HEADER:
+		case PN_EDIT_CHANGE_SENDER:
+			/* of mail that leaves: test_outbound.c */
+			fail_msg("no transaction makes such a change");
+			break;
 		case PN_EDIT_QUARANTINE:
 			pn_strs_add(&out, S("hold"));
 			break;

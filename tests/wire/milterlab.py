@@ -13,6 +13,7 @@ state_directory = "%(state)s"
 milter_socket = "unix:%(socket)s"
 map_socket = "unix:%(socket)s.map"
 policy_socket = ""
+dmarc = off
 socket_group = ""
 hostname = "mx.lab.test"
 %(top)s

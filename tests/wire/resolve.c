@@ -3,7 +3,8 @@
  *   resolve [-f FORWARDER] ... [-a TRUST_ANCHOR] [-t MILLISECONDS] NAME TYPE ...
  *
  * One line for each question: the status, with "nxdomain" and "secure" where they hold, and the records
- * (addresses as hexadecimal digits; of a text over 60 bytes only its length), sorted but for MX; or the error. */
+ * (addresses as hexadecimal digits; of a text over 60 bytes only its length), sorted but for MX; or the
+ * error. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -57,7 +58,8 @@ ask(const struct pn_dns *dns, const char *name, enum pn_dns_type type)
 	struct pn_error err = { "" };
 	enum pn_status st = dns->query(dns->ctx, pn_str_c(name), type, arena, &answer, &err);
 
-	printf("%s%s%s", pn_status_name(st), answer.nxdomain ? " nxdomain" : "", answer.secure ? " secure" : "");
+	printf("%s%s%s", pn_status_name(st), answer.nxdomain ? " nxdomain" : "",
+	    answer.secure ? " secure" : "");
 	if (st == PN_OK && type != PN_DNS_MX)
 		qsort(answer.records.v, answer.records.n, sizeof(*answer.records.v), by_text);
 	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)

@@ -12,6 +12,7 @@ CONF = """\
 state_directory = "%(state)s"
 map_socket = "unix:%(socket)s"
 policy_socket = ""
+dmarc = off
 socket_group = ""
 socket_mode = 0600
 gateway "main" {

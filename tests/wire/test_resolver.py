@@ -20,6 +20,7 @@ server:
 	xfrdfile: "%(folder)s/xfrd.state"
 	zonelistfile: "%(folder)s/zone.list"
 	server-count: 1
+	rrl-ratelimit: 0
 remote-control:
 	control-enable: no
 """
@@ -52,9 +53,13 @@ loop CNAME pool
 pool CNAME loop
 a.b.deep A 192.0.2.3
 odd\\032name A 192.0.2.4
-1.2.0.192.in-addr PTR www.one.example.
 """ + "".join('many TXT "record %d %s"\n' % (i, "x" * 100) for i in range(59))
 
+# What libunbound would answer by itself.
+OWN = {
+	"company.test": HEAD % {"name": "company.test"} + "www A 192.0.2.10\n",
+	"10.in-addr.arpa": HEAD % {"name": "10.in-addr.arpa"} + "7.0.0 PTR www.company.test.\n",
+}
 TWO = HEAD % {"name": "two.example"} + "www A 192.0.2.9\n"
 
 
@@ -99,12 +104,15 @@ ANSWERS = [
 	("www.three.example", "A", "temporary failure: SERVFAIL"),
 	("a..one.example", "A", "invalid: no name that can be asked for"),
 	("odd name.one.example", "A", "ok c0000204"),
+	("www.company.test", "A", "ok c000020a"),
+	("gone.company.test", "A", "not found nxdomain"),
+	("7.0.0.10.in-addr.arpa", "PTR", 'ok "www.company.test"'),
 	("many.one.example", "TXT", "ok" + " (109 bytes)" * 10 + " (110 bytes)" * 49),
 ]
 
 
 def test_answers(ctx):
-	with NameServer(ctx.tmp + "/ns", {"one.example": ONE, "two.example": TWO}) as ns:
+	with NameServer(ctx.tmp + "/ns", {"one.example": ONE, "two.example": TWO, **OWN}) as ns:
 		lines = resolve(ctx, [ns.address], *(row[:2] for row in ANSWERS))
 	got = [" ".join(sorted(line.split(" (")[1:])) if "bytes" in line else line for line in lines]
 	want = [" ".join(sorted(row[2].split(" (")[1:])) if "bytes" in row[2] else row[2] for row in ANSWERS]

@@ -12,6 +12,7 @@ with warnings.catch_warnings():
 ROUNDS, CHECKS = 400, 4
 HOSTS = ["h%d.example" % i for i in range(6)]
 DOMAINS = ["d%d.example" % i for i in range(5)]
+WRONG = ["ip4:192.0.2", "ip4:192.0.2.1/33", "ip6:1::2::3", "all:x", "a:", "foo", "include", "redirect=", "x=%{y}"]
 CLIENTS = ["192.0.2.1", "192.0.2.130", "198.51.100.7", "2001:db8::1", "2001:db8:0:1::7", "::ffff:192.0.2.1"]
 
 
@@ -46,18 +47,20 @@ class World:
 		self.records.setdefault(name, []).append((kind, value))
 
 	def name(self):
-		return self.rng.choice(HOSTS * 3 + DOMAINS + ["%{d}", "%{h}", "%{l}.example", "%{l1r-}.%{d2}", "%{o}.", "%{d1r}.example",
-		    "%{v}.%{ir}.example", "%{x}.example", "host", "a..example", "h1.example.", "h1.123", "%{dr}", "%%.h1.example"])
+		return self.rng.choice(HOSTS * 3 + DOMAINS + ["%{d}", "%{h}", "%{l}.example", "%{l1r-}.%{d2}", "%{o}.",
+		    "%{d1r}.example", "%{v}.%{ir}.example", "%{x}.example", "host", "a..example", "h1.example.", "h1.123",
+		    "%{dr}", "%%.h1.example"])
 
 	def cidr(self):
-		return self.rng.choice([""] * 6 + ["/24", "/31", "/0", "//64", "//0", "/25//48", "/33", "//129", "/024", "/24/64", "/"])
+		return self.rng.choice([""] * 6 + ["/24", "/31", "/0", "//64", "//0", "/25//48", "/33", "//129", "/024",
+		    "/24/64", "/"])
 
 	def term(self):
 		r = self.rng
 		sign = r.choice(["", "", "", "-", "~", "?", "+"])
 		return r.choice([
-			lambda: sign + r.choice(["ip4:192.0.2.1", "ip4:192.0.2.128/25", "ip4:198.51.100.0/24", "ip4:203.0.113.9"]),
-			lambda: sign + r.choice(["ip6:2001:db8::/64", "ip6:2001:db8::1", "ip6:2001:db8:ffff::/48", "ip6:::ffff:0:0/96"]),
+			lambda: sign + "ip4:" + r.choice(["192.0.2.1", "192.0.2.128/25", "198.51.100.0/24", "203.0.113.9"]),
+			lambda: sign + "ip6:" + r.choice(["2001:db8::/64", "2001:db8::1", "2001:db8:ffff::/48", "::ffff:0:0/96"]),
 			lambda: sign + "a:" + self.name() + self.cidr(),
 			lambda: sign + r.choice(["a", "mx", "ptr"]) + r.choice(["", "", self.cidr()]),
 			lambda: sign + "mx:" + r.choice(HOSTS) + self.cidr(),
@@ -66,8 +69,7 @@ class World:
 			lambda: sign + "include:" + r.choice(DOMAINS[:4]),
 			lambda: "redirect=" + r.choice(DOMAINS),
 			lambda: "x-y=" + r.choice(["", "%{d}", "z:/", "%{l1r+}"]),
-			lambda: r.choice(["ip4:192.0.2", "ip4:192.0.2.1/33", "ip6:1::2::3", "all:x", "a:", "foo", "include", "redirect=", "x=%{y}"])
-			    if r.random() < 0.2 else sign + "a",
+			lambda: r.choice(WRONG) if r.random() < 0.2 else sign + "a",
 		])()
 
 	def record(self):

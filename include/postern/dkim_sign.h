@@ -1,0 +1,54 @@
+/* dkim_sign.h - signs a mail that leaves (RFC 6376; RSA: RFC 8301, Ed25519: RFC 8463).
+ *
+ * The body is hashed while it passes; the fields are signed at the end, as they leave, with any number of
+ * keys. There is no l=; each field of the usual list is signed, and one more of those that must not be
+ * added later.
+ */
+#ifndef POSTERN_DKIM_SIGN_H
+#define POSTERN_DKIM_SIGN_H
+
+#include "postern/dkim_key.h"
+#include "postern/message.h"
+
+/* -- the hash of the body (bh=), of one thread at a time -- */
+
+enum { PN_DKIM_HASH_SIZE = 32 };	/* SHA-256 */
+
+struct pn_dkim_body;
+
+struct pn_dkim_body *pn_dkim_body_new(bool relaxed);
+void pn_dkim_body_free(struct pn_dkim_body *body);	/* NULL is fine */
+
+/* In pieces of any size.  LF alone ends a line as CRLF does: so it is on the wire. */
+void pn_dkim_body_add(struct pn_dkim_body *body, struct pn_str chunk);
+
+/* Once. */
+void pn_dkim_body_end(struct pn_dkim_body *body, unsigned char hash[PN_DKIM_HASH_SIZE]);
+
+/* -- the signatures -- */
+
+struct pn_dkim_signer {
+	struct pn_str domain;		/* d= */
+	struct pn_str selector;		/* s= */
+	struct pn_str identity;		/* i=, below the domain; "" = none */
+	const struct pn_dkim_key *key;
+};
+
+struct pn_dkim_signing {
+	bool relaxed_header, relaxed_body;	/* the body as it was hashed */
+	int64_t now;				/* t=, seconds since 1970 */
+	int64_t lifetime;			/* seconds until x=; 0 = no x= */
+};
+
+/* One field for each signer, in their order: each is to be put above all others.  The name is
+ * "DKIM-Signature"; raw has its leading blank and folds of LF and tab.  In the arena.
+ *
+ * PN_OK
+ * PN_INVALID   no From, a signer's names are none, or its identity is outside of its domain
+ * PN_LIMIT     fields that cannot all be signed: one name occurs too often, or the header is too large
+ * PN_TEMPFAIL  OpenSSL does not sign */
+PN_CHECK enum pn_status pn_dkim_sign(struct pn_fields fields, const unsigned char body[PN_DKIM_HASH_SIZE],
+    const struct pn_dkim_signer *signers, size_t n, const struct pn_dkim_signing *how, struct pn_arena *arena,
+    struct pn_field *out, struct pn_error *err);
+
+#endif

@@ -1,0 +1,46 @@
+/* signer.h - the keys of this host, and which mail is signed with which.
+ *
+ * OpenDKIM's KeyTable and SigningTable as files; keys are decoded once.  A mail is
+ * signed with the keys of its author, and never with one that the world would not
+ * verify: the published key must be the other half.
+ *
+ * Thread-safe; a changed file counts for the next signer.
+ */
+#ifndef POSTERN_SIGNER_H
+#define POSTERN_SIGNER_H
+
+#include "postern/auth_config.h"
+#include "postern/dkim_sign.h"
+#include "postern/key_ring.h"
+#include "postern/key_table.h"
+
+struct pn_signer;
+
+/* dns: to see what is published; NULL does not look.  Every key that has a path
+ * without "%" is read now.
+ * PN_OK         *out; NULL where no SigningTable is configured
+ * PN_INVALID    a table or a key is wrong; err names file and line
+ * PN_TEMPFAIL   a file cannot be read */
+PN_CHECK enum pn_status pn_signer_open(const struct pn_sign_config *config, const struct pn_dns *dns,
+    struct pn_signer **out, struct pn_error *err);
+void pn_signer_close(struct pn_signer *signer);	/* NULL is fine */
+
+/* How the body is to be hashed for it: pn_dkim_body_new(). */
+bool pn_signer_relaxed_body(const struct pn_signer *signer);
+
+struct pn_signed {
+	struct pn_field *fields;	/* to be put above all others, the last one first */
+	size_t n;
+	struct pn_str domains;		/* "acme.example/s1, ..." for the log */
+	struct pn_str refused;		/* why a key did not sign; "" = all did */
+};
+
+/* fields: as they leave.  from: the author's address.
+ * PN_OK         *out, in the arena; n may be 0, .refused says why then
+ * PN_NOT_FOUND  the tables have no key for this author
+ * PN_INVALID, PN_LIMIT, PN_TEMPFAIL  as pn_dkim_sign(): it leaves unsigned */
+PN_CHECK enum pn_status pn_signer_sign(struct pn_signer *signer, struct pn_fields fields,
+    const unsigned char body[PN_DKIM_HASH_SIZE], struct pn_str from, int64_t now, struct pn_arena *arena,
+    struct pn_signed *out, struct pn_error *err);
+
+#endif

@@ -1,0 +1,14 @@
+/* dkim_key_internal.h - the inside of a private key, for who signs.  Internal to lib/auth. */
+#ifndef LIB_AUTH_DKIM_KEY_INTERNAL_H
+#define LIB_AUTH_DKIM_KEY_INTERNAL_H
+
+#include <openssl/evp.h>
+
+#include "postern/dkim_key.h"
+
+struct pn_dkim_key {
+	EVP_PKEY *pkey;
+	enum pn_dkim_key_type type;
+};
+
+#endif
