@@ -52,6 +52,50 @@ read_mail(const char *name, struct pn_buf *out)
 	return code;
 }
 
+/* -- who sent it ---------------------------------------------------------------------- */
+
+static bool
+parse_client(struct pn_str text, unsigned char client[16])
+{
+	struct pn_str helo;
+	char field[128];
+	int n = snprintf(field, sizeof(field), "from x ([" PN_STR_FMT "])", PN_STR_ARG(pn_str_head(text, 64)));
+
+	return pn_received_client(pn_str_n(field, (size_t)n), client, &helo) == PN_OK;
+}
+
+/* The DNS is asked, as the milter does. */
+static int
+authenticate(struct explain *e, struct pn_str body)
+{
+	const struct pn_config *config = e->gate.config;
+	struct pn_auth_mail mail = { .helo = e->helo, .sender = e->sender, .receiver = config->hostname,
+		.fields = e->mail.fields, .now = e->mail.now_ms / 1000 };
+	struct pn_authenticator *authenticator;
+	struct pn_error err = { "" };
+	struct pn_auth_check *check;
+	enum pn_status st;
+
+	e->mail.proof.proven = e->mail.outbound ? PN_YES : PN_UNKNOWN;
+	if (e->client.n == 0 || e->mail.outbound || e->mail.over_limit || config->auth.use == PN_DMARC_OFF)
+		return EX_OK;
+	if (!parse_client(e->client, mail.client))
+		return cli_misuse(e->cli, "--client: no IP address");
+	st = pn_authenticator_open(&config->auth, &authenticator, &err);
+	if (st != PN_OK)
+		return cli_fail(st, "%s", err.text);
+	check = pn_auth_check_new(authenticator, &config->auth, &mail, e->arena);
+	pn_auth_check_body(check, body);
+	pn_auth_check_end(check, &e->auth);
+	pn_auth_check_free(check);
+	pn_authenticator_close(authenticator);
+	e->mail.auth = &e->auth;
+	e->mail.proof = pn_authentication_proof(&e->auth, &config->auth);
+	return EX_OK;
+}
+
+/* -- the mail ------------------------------------------------------------------------- */
+
 /* As Postfix hands it to the milter: fields first, then the body. */
 static int
 parse_mail(struct explain *e, struct pn_str text)
@@ -59,6 +103,7 @@ parse_mail(struct explain *e, struct pn_str text)
 	struct pn_mime *mime;
 	struct pn_str body;
 	uint64_t bytes = 0;
+	int code;
 
 	if (pn_fields_split(text, e->arena, &e->mail.fields, &body) != PN_OK)
 		e->mail.over_limit = true;
@@ -68,6 +113,9 @@ parse_mail(struct explain *e, struct pn_str text)
 		e->mail.over_limit = true;
 	if (e->mail.over_limit)
 		return EX_OK;
+	code = authenticate(e, body);
+	if (code != EX_OK)
+		return code;
 	mime = pn_mime_new();
 	for (size_t i = 0; i < e->mail.fields.n; i++)
 		pn_mime_header(mime, e->mail.fields.v[i].name, e->mail.fields.v[i].raw);
@@ -227,14 +275,16 @@ cmd_explain(struct cli *cli)
 	struct pn_strs_builder to = { .arena = cli->arena };
 	struct pn_str from = pn_str_n(NULL, 0), user = PN_STR_EMPTY;
 	bool outbound = false, by_sendmail = false;
+	struct explain e = { .cli = cli, .helo = PN_STR_EMPTY };
 	const struct option_row options[] = {
 		{ .name = "--from", .text = &from },
 		{ .name = "--to", .list = &to },
 		{ .name = "--outbound", .flag = &outbound },
 		{ .name = "--user", .text = &user },
+		{ .name = "--client", .text = &e.client },
+		{ .name = "--helo", .text = &e.helo },
 		{ .name = "--sendmail", .flag = &by_sendmail },
 	};
-	struct explain e = { .cli = cli };
 	int code = options_take(cli, options, PN_COUNT(options), 1, 1);
 
 	if (code == EX_OK && (from.p == NULL || to.list.n == 0))

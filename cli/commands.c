@@ -35,6 +35,8 @@ const struct command cli_commands[] = {
 	    "  --from ADDRESS   the envelope sender; \"<>\" is the null sender of bounces\n"
 	    "  --to ADDRESS     an envelope recipient; may be given several times\n"
 	    "  --outbound       from a client that may send for our domains\n"
+	    "  --client IP --helo NAME\n"
+	    "                   who brings it: SPF, DKIM and DMARC are looked at\n"
 	    "  --user LOGIN     from a client that has logged in: --outbound, with its personal relays\n"
 	    "  --sendmail       handed in with sendmail(1): nothing can be refused\n",
 	    cmd_explain },

@@ -23,6 +23,8 @@ struct explain {
 	struct pn_gate gate;
 	struct pn_gate_mail mail;
 	struct pn_str sender;
+	struct pn_str client, helo;	/* "" = not given: who sent it is not looked at */
+	struct pn_authentication auth;
 	struct explain_rcpt *rcpts;
 	size_t rcpt_count;
 	struct pn_gate_result result;

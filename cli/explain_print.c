@@ -244,10 +244,31 @@ print_edit(const struct explain *e, const struct pn_edit *edit)
 	}
 }
 
+static void
+print_authentication(const struct explain *e)
+{
+	const struct pn_authentication *a = &e->auth;
+
+	if (e->mail.auth == NULL)
+		return;
+	explain_line(e, "spf", pn_arena_printf(e->arena, "%s: " PN_STR_FMT, pn_spf_result_name(a->spf.result),
+	    PN_STR_ARG(a->spf.reason)));
+	for (size_t i = 0; i < a->dkim.n; i++)
+		explain_line(e, "dkim", pn_arena_printf(e->arena, "%s, " PN_STR_FMT " (" PN_STR_FMT ")%s" PN_STR_FMT,
+		    pn_dkim_result_name(a->dkim.v[i].result), PN_STR_ARG(a->dkim.v[i].domain),
+		    PN_STR_ARG(a->dkim.v[i].selector), a->dkim.v[i].reason.n > 0 ? ": " : "",
+		    PN_STR_ARG(a->dkim.v[i].reason)));
+	explain_line(e, "dmarc", pn_arena_printf(e->arena, "%s: %s", pn_dmarc_result_name(a->dmarc.result),
+	    a->dmarc.reason == NULL ? "" : a->dmarc.reason));
+	if (a->client_unknown)
+		explain_line(e, "client", PN_STR("not known: the Received field of the trusted relay cannot be read"));
+}
+
 void
 explain_print(const struct explain *e)
 {
 	print_mail(e);
+	print_authentication(e);
 	for (size_t i = 0; i < e->rcpt_count; i++)
 		print_rcpt(e, &e->rcpts[i]);
 	if (e->result.unreadable.n > 0)

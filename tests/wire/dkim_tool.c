@@ -4,7 +4,8 @@
  *   dkim_tool sign C FILE... -- KEY DOMAIN SELECTOR [KEY DOMAIN SELECTOR]
  *                                                       writes FILE.signed; C: relaxed/simple ...
  *   dkim_tool opendkim C rsa|ed25519 KEYTEXT DOMAIN SELECTOR FILE...
- *                                                       the same by libopendkim; KEYTEXT: a file as it wants it
+ *                                                       the same by libopendkim; KEYTEXT: a file as it
+ * wants it
  *   dkim_tool verify ZONE FILE...                       one line for each signature
  *   dkim_tool speed KEY SECONDS                         signatures in a second, mails of 10 kB */
 #include <opendkim/dkim.h>
@@ -106,7 +107,8 @@ sign_file(const char *path, const struct pn_dkim_signer *signers, size_t n, cons
 	for (size_t i = 0; i < n; i++) {
 		(void)fprintf(f, "DKIM-Signature:");
 		for (size_t k = 0; k < signatures[i].raw.n; k++)
-			(void)fprintf(f, signatures[i].raw.p[k] == '\n' ? "\r\n" : "%c", signatures[i].raw.p[k]);
+			(void)fprintf(f, signatures[i].raw.p[k] == '\n' ? "\r\n" : "%c",
+			    signatures[i].raw.p[k]);
 		(void)fprintf(f, "\r\n");
 	}
 	(void)fwrite(mail.p, 1, mail.n, f);
@@ -158,7 +160,8 @@ theirs(DKIM *dkim, const char *path)
 	}
 	if (dkim_eoh(dkim) != DKIM_STAT_OK
 	    || (body.n > 0 && dkim_body(dkim, (u_char *)(uintptr_t)body.p, body.n) != DKIM_STAT_OK)
-	    || dkim_eom(dkim, NULL) != DKIM_STAT_OK || dkim_getsighdr_d(dkim, 16, &text, &n) != DKIM_STAT_OK) {
+	    || dkim_eom(dkim, NULL) != DKIM_STAT_OK || dkim_getsighdr_d(dkim, 16, &text,
+	    &n) != DKIM_STAT_OK) {
 		(void)fprintf(stderr, "libopendkim does not sign %s\n", path);
 		exit(1);
 	}
@@ -213,7 +216,8 @@ verify_file(const char *path, struct pn_dkim_verifier *verifier, const struct pn
 	}
 	found = pn_dkim_check_end(check, dns);
 	for (size_t i = 0; i < found.n; i++)
-		(void)printf("%s d=" PN_STR_FMT " s=" PN_STR_FMT " a=" PN_STR_FMT " %s %s" PN_STR_FMT "\n", path,
+		(void)printf("%s d=" PN_STR_FMT " s=" PN_STR_FMT " a=" PN_STR_FMT " %s %s" PN_STR_FMT "\n",
+		    path,
 		    PN_STR_ARG(found.v[i].domain), PN_STR_ARG(found.v[i].selector),
 		    PN_STR_ARG(found.v[i].algorithm), pn_dkim_result_name(found.v[i].result),
 		    found.v[i].reason.n > 0 ? "reason=" : "", PN_STR_ARG(found.v[i].reason));
@@ -225,7 +229,8 @@ static int
 verify_files(char **argv)
 {
 	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
-	struct pn_dkim_verifier *verifier = pn_dkim_verifier_new(&(struct pn_dkim_policy){ .clock_drift = 300 });
+	const struct pn_dkim_policy policy = { .clock_drift = 300 };
+	struct pn_dkim_verifier *verifier = pn_dkim_verifier_new(&policy);
 	struct pn_dns_zone *zone = pn_dns_zone_new();
 	struct pn_str text = slurp(argv[0], arena), line;
 	struct pn_dns dns = pn_dns_zone_port(zone);

@@ -1,6 +1,7 @@
 """DKIM with other implementations: ours read by python3-dkim and libopendkim, theirs by us."""
 
 import base64
+import os
 import random
 import subprocess
 
@@ -25,8 +26,9 @@ class Keys:
 				self.record[kind] = self.run("key", kind, self.path[kind]).strip()
 				zone.write('%s._domainkey.%s TXT "%s"\n' % (kind, DOMAIN, self.record[kind]))
 
-	def run(self, *args):
-		return subprocess.run([self.tool, *args], check=True, capture_output=True, text=True).stdout
+	def run(self, *args, **environment):
+		return subprocess.run([self.tool, *args], check=True, capture_output=True, text=True,
+		    env=dict(os.environ, **environment)).stdout
 
 	def sign(self, canon, files, kinds=("rsa", "ed25519")):
 		self.run("sign", canon, *files, "--", *[x for k in kinds for x in (self.path[k], DOMAIN, k)])
@@ -144,7 +146,8 @@ def test_libopendkim_is_read_by_us(ctx, canon):
 			m = m[6:] if m.startswith(b"From:\r\n") else m
 			mails.append(b"From: ann@example.org\r\n" + m.removesuffix(b"no line end"))
 		files = write(ctx, mails, "." + kind)
-		keys.run("opendkim", canon, kind, keys.path[kind], DOMAIN, kind, *files)
+		# its signing with Ed25519 leaks
+		keys.run("opendkim", canon, kind, keys.path[kind], DOMAIN, kind, *files, ASAN_OPTIONS="detect_leaks=0")
 		passed = 0
 		for path, results in keys.verify([f + ".signed" for f in files]).items():
 			assert (results == ["pass"]) == dkim.verify(read(path), dnsfunc=keys.dns), (results, read(path))
