@@ -41,6 +41,15 @@ struct pn_limit {
 
 enum { PN_RELAY_LIMITS_MAX = 4, PN_RELAYS_MAX = 256 };
 
+/* A filter, read: an entry is compared as an address or as a domain; p NULL: it is none. */
+struct pn_from_filter {
+	const struct pn_filter_entry {
+		struct pn_str address;
+		struct pn_str domain;
+	} *v;
+	size_t n;
+};
+
 struct pn_relay {
 	struct pn_str name;		/* [a-z0-9-], 1 to 32 bytes: also a transport's and a map's name */
 	size_t index;			/* in its table */
@@ -55,6 +64,7 @@ struct pn_relay {
 	struct pn_str key_file;
 	struct pn_str ca_file;		/* "" = the system's */
 	struct pn_str from_filter;	/* Odoo's text: comma separated; "" = no filter */
+	struct pn_from_filter filter;	/* the same by pn_relay_read_filter(); v NULL: each question reads it */
 	uint64_t priority;		/* Odoo's sequence: lowest first */
 	bool active;
 	bool mass_mailing;
@@ -77,6 +87,9 @@ struct pn_relays {
 };
 
 const struct pn_relay *pn_relay_named(struct pn_relays relays, struct pn_str name);
+
+/* Reads a filter once, for many questions. */
+struct pn_from_filter pn_relay_read_filter(struct pn_str from_filter, struct pn_arena *arena);
 
 /* -- Odoo's choice ------------------------------------------------------------ */
 

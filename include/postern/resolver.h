@@ -14,7 +14,7 @@
 #include "postern/dns.h"
 
 struct pn_resolver_options {
-	/* "192.0.2.53", "127.0.0.1@5353"; none: from the root servers down */
+	/* "192.0.2.53", "127.0.0.1@5353", "system": those of /etc/resolv.conf; none: from the root servers down */
 	struct pn_strs forwarders;
 	/* File, as /usr/share/dns/root.key; empty: DNSSEC is not looked at.  Forwarders must hand on DNSSEC
 	 * records then, or everything that is signed is bogus. */

@@ -335,7 +335,10 @@ use_forwarders(struct ub_ctx *unbound, struct pn_strs forwarders, struct pn_erro
 
 	for (size_t i = 0; failed == 0 && i < forwarders.n; i++) {
 		(void)snprintf(text, sizeof(text), PN_STR_FMT, PN_STR_ARG(forwarders.v[i]));
-		if (ub_ctx_set_fwd(unbound, text) != 0)
+		if (strcmp(text, "system") == 0) {
+			if (ub_ctx_resolvconf(unbound, NULL) != 0)
+				return pn_fail(err, PN_TEMPFAIL, "/etc/resolv.conf names no name server; set dns_servers");
+		} else if (ub_ctx_set_fwd(unbound, text) != 0)
 			return pn_fail(err, PN_INVALID, "no address of a name server: \"%s\"", text);
 	}
 	/* the last step: nothing can be set after it */

@@ -97,8 +97,9 @@ static const struct pn_key global_keys[] = {
 	    "Signatures of a key in testing (t=y) count", NULL },
 	{ "public_suffix_list", TEXT(D, config.auth.public_suffix_list), "\"\"", 0, 4000, NULL,
 	    "File with the Public Suffix List; \"\" is Debian's", "/usr/share/publicsuffix/public_suffix_list.dafsa" },
-	{ "dns_servers", LIST(D, config.auth.dns_servers), "{}", 0, 16, NULL,
-	    "Resolvers to ask, \"ADDRESS\" or \"ADDRESS@PORT\"; none asks the root servers and those below",
+	{ "dns_servers", LIST(D, config.auth.dns_servers), "{\"system\"}", 0, 16, NULL,
+	    "Resolvers to ask, \"ADDRESS\" or \"ADDRESS@PORT\"; system is those of /etc/resolv.conf, and none asks "
+	    "the root servers and those below",
 	    "{\"127.0.0.1@53\"}" },
 	{ "dns_trust_anchor", TEXT(D, config.auth.dns_trust_anchor), "\"\"", 0, 4000, NULL,
 	    "File with the key of the root zone, for DNSSEC; \"\" does not look at it", "/usr/share/dns/root.key" },
