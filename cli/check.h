@@ -8,7 +8,7 @@ enum level { LEVEL_OK, LEVEL_WARNING, LEVEL_ERROR };
 
 struct finding {
 	enum level level;
-	const char *about;		/* "config", "state", "aliases", "sockets", "postfix" */
+	const char *about;		/* "config", "state", "aliases", "sockets", "postfix", "relays" */
 	struct pn_str text, remedy;	/* remedy "" where nothing is to do */
 };
 
@@ -19,6 +19,8 @@ struct check {
 	size_t n, cap;
 	size_t count[LEVEL_ERROR + 1];
 	struct postfix postfix;
+	bool policy_runs;
+	uid_t policy_user;		/* who runs postern-policy */
 };
 
 /* remedy: "" or what to do. */
@@ -35,6 +37,13 @@ void check_postfix(struct check *check);
 /* check_domains.c: does Postfix accept what is ours, and only that? */
 void check_domains(struct check *check);
 
+/* check_relays.c: the way out, where there are relays. */
+void check_relays(struct check *check);
+/* check_secrets.c: may postern-policy read the passwords of the relays, and can Postfix log in? */
+void check_secrets(struct check *check);
+
+/* Is this word of a list of tables "socketmap:...:NAME" of ours? */
+bool check_is_own_map(const struct check *check, struct pn_str word, struct pn_str name);
 /* Is this the socket of the configuration, as a daemon of Postfix sees it? */
 bool check_is_own_socket(const struct check *check, struct pn_str address, struct pn_str own, bool chroot);
 

@@ -112,16 +112,16 @@ check_relay_transport(struct check *check)
 
 /* -- a domain with people in it ------------------------------------------------------- */
 
-static bool
-is_own_map(const struct check *check, struct pn_str word)
+bool
+check_is_own_map(const struct check *check, struct pn_str word, struct pn_str name)
 {
 	struct pn_str address = pn_str_from(word, 10);
 	size_t colon = pn_str_find_last(address, ':');
 
 	if (!pn_str_starts(word, PN_STR("socketmap:")) || colon == PN_STR_NONE
-	    || !pn_str_eq(pn_str_from(address, colon + 1), PN_STR("recipient")))
+	    || !pn_str_eq(pn_str_from(address, colon + 1), name))
 		return false;
-	/* smtpd and cleanup may be chrooted; the relative name works in both */
+	/* daemons may be chrooted; the relative name works in both */
 	return check_is_own_socket(check, pn_str_head(address, colon), check->cli->config->map_socket, false);
 }
 
@@ -131,7 +131,7 @@ has_own_map(const struct check *check, const char *name)
 	struct pn_strs words = postfix_words(postfix_get(&check->postfix, name), check->arena);
 
 	for (size_t i = 0; i < words.n; i++)
-		if (is_own_map(check, words.v[i]))
+		if (check_is_own_map(check, words.v[i], PN_STR("recipient")))
 			return true;
 	return false;
 }

@@ -122,12 +122,18 @@ skips_milters(const struct check *check, const struct postfix_service *service)
 	    PN_STR("no_milters"));
 }
 
-/* A content filter gives mail back at a port of this host: it passed us already. */
+/* A content filter gives mail back at a port of this host: it passed us already,
+ * unless relays are chosen there. */
 static bool
 is_reinjection(const struct check *check, const struct postfix_service *service)
 {
+	struct pn_str filter;
 	bool own;
-	struct pn_str filter = postfix_service_get(&check->postfix, service, "content_filter", &own);
+
+	if (pn_strs_has(check->cli->config->relay_daemons,
+	    postfix_service_get(&check->postfix, service, "milter_macro_daemon_name", NULL)))
+		return false;
+	filter = postfix_service_get(&check->postfix, service, "content_filter", &own);
 
 	return is_loopback(service->name) && own && filter.n == 0
 	    && postfix_get(&check->postfix, "content_filter").n > 0;

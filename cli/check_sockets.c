@@ -137,7 +137,12 @@ ask_map(struct check *check, int fd)
 	const char *fault = NULL;
 	struct pn_str answer = PN_STR_EMPTY;
 	enum pn_status st = PN_NOT_FOUND;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
 
+	check->policy_runs = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+	if (check->policy_runs)
+		check->policy_user = peer.uid;
 	pn_buf_init(&request, ANSWER_MAX);
 	pn_netstring_init(&parser, ANSWER_MAX);
 	pn_netstring_add(&request, question);
@@ -162,6 +167,22 @@ ask_map(struct check *check, int fd)
 	pn_netstring_done(&parser);
 	pn_buf_done(&request);
 	return fault;
+}
+
+/* A policy request that is none of ours: DUNNO. */
+static const char *
+ask_policy(struct check *check, int fd)
+{
+	static const char request[] = "request=smtpd_access_policy\npolicy_context=\n\n";
+	static const char answer[] = "action=DUNNO\n\n";
+	unsigned char got[sizeof(answer) - 1];
+
+	(void)check;
+	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
+		return "does not listen to what it is sent";
+	if (!receive(fd, got, sizeof(got)))
+		return "does not answer";
+	return memcmp(got, answer, sizeof(got)) == 0 ? NULL : "does not speak the policy protocol";
 }
 
 /* -- one socket ----------------------------------------------------------------------- */
@@ -251,12 +272,17 @@ void
 check_sockets(struct check *check)
 {
 	const struct pn_config *config = check->cli->config;
-	bool mixed = false;
+	bool mixed = false, relays = false;
 
 	for (size_t i = 0; i < config->directory.domain_count; i++)
 		mixed = mixed || config->directory.domains[i].unknown == PN_UNKNOWN_PASS;
+	for (size_t i = 0; i < config->relays.n; i++)
+		relays = relays || config->relays.v[i].active;
 	check_socket(check,
 	    &(struct wanted) { "milter_socket", "postern-milter", config->milter_socket, true, ask_milter });
-	check_socket(
-	    check, &(struct wanted) { "map_socket", "postern-policy", config->map_socket, mixed, ask_map });
+	check_socket(check, &(struct wanted) { "map_socket", "postern-policy", config->map_socket,
+	    mixed || relays, ask_map });
+	if (relays && config->policy_socket.n > 0)
+		check_socket(check, &(struct wanted) { "policy_socket", "postern-policy",
+		    config->policy_socket, true, ask_policy });
 }

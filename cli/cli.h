@@ -54,6 +54,7 @@ int cmd_explain(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_loops(struct cli *cli);
 int cmd_postfix_conf(struct cli *cli);
+int cmd_relays(struct cli *cli);
 int cmd_retire(struct cli *cli);
 int cmd_stats(struct cli *cli);
 int cmd_test_relay(struct cli *cli);

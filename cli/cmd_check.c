@@ -112,6 +112,7 @@ check_postfix_side(struct check *check, const char *folder)
 	case PN_OK:
 		check_postfix(check);
 		check_domains(check);
+		check_relays(check);
 		return;
 	case PN_NOT_FOUND:
 		finding(check, LEVEL_WARNING, "postfix", PN_STR("run this on the host that has it"),
@@ -143,6 +144,7 @@ cmd_check(struct cli *cli)
 	if (check_config(&check)) {
 		check_state(&check);
 		check_sockets(&check);
+		check_secrets(&check);
 		if (!no_postfix)
 			check_postfix_side(&check, folder.n > 0 ? pn_arena_cstr(cli->arena, folder) : NULL);
 	}

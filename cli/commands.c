@@ -53,6 +53,15 @@ const struct command cli_commands[] = {
 	    "  --postfix-config DIR   the folder of main.cf and master.cf\n"
 	    "  --no-postfix           does not ask Postfix\n",
 	    cmd_postfix_conf },
+	{ "relays", "show how the relays are, open and close them",
+	    "[--open NAME | --close NAME [--for TIME] | --reset NAME | --presets]",
+	    "Each relay with its state, how much of its limits is used, and when it opens again.\n\n"
+	    "  --open NAME    opens a relay that was taken out\n"
+	    "  --close NAME   takes a relay out, until it is opened\n"
+	    "  --for TIME     or for so long: 90s, 30m, 2h, 7d\n"
+	    "  --reset NAME   forgets what it has sent\n"
+	    "  --presets      what is known of the usual providers\n",
+	    cmd_relays },
 	{ "retire", "let a renamed address go on working", "OLD NEW | --list | --end OLD",
 	    "Mail to OLD is treated as mail to NEW.\n\n"
 	    "  --list       the retired addresses\n"

@@ -59,10 +59,11 @@ json_t *
 explain_outbound_json(const struct explain *e)
 {
 	const struct pn_outbound *out = &e->result.outbound;
-	json_t *candidates = json_array();
+	json_t *candidates;
 
 	if (!e->result.departed)
 		return json_null();
+	candidates = json_array();
 	for (size_t i = 0; i < out->choice.n; i++) {
 		const struct pn_relay_candidate *c = &out->choice.v[i];
 

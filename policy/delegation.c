@@ -111,7 +111,8 @@ write_action(const struct pn_outbound *out, struct pn_buf *action)
 	case PN_OUTBOUND_ROUTE:
 	case PN_OUTBOUND_WAIT:
 		if (out->route.n > 0) {
-			pn_buf_addf(action, "FILTER " PN_STR_FMT, PN_STR_ARG(out->route));
+			pn_buf_add_c(action, "FILTER ");
+			pn_buf_add(action, out->route);
 			return;
 		}
 		break;
@@ -131,11 +132,11 @@ log_choice(const struct request *r, const struct pn_outbound *out, struct pn_str
 	struct pn_buf line;
 
 	pn_buf_init(&line, 4096);
-	pn_buf_addf(&line, "policy=%s", pn_outbound_answer_name(out->answer));
+	pn_log_key(&line, "policy", pn_str_c(pn_outbound_answer_name(out->answer)));
 	pn_log_key(&line, "qid", r->queue_id.n > 0 ? r->queue_id : PN_STR("-"));
 	if (out->relay != NULL) {
 		pn_log_key(&line, "relay", out->relay->name);
-		pn_buf_addf(&line, " step=%s", pn_relay_step_name(out->step));
+		pn_log_key(&line, "step", pn_str_c(pn_relay_step_name(out->step)));
 	}
 	pn_log_key_address(&line, "from", r->sender);
 	if (r->user.n > 0)
@@ -172,7 +173,9 @@ answer_request(struct service *service, struct pn_str text, struct pn_buf *out)
 		write_action(&decided, &action);
 		log_choice(&r, &decided, pn_buf_str(&action));
 	}
-	pn_buf_addf(out, "action=" PN_STR_FMT "\n\n", PN_STR_ARG(pn_buf_str(&action)));
+	pn_buf_add_c(out, "action=");
+	pn_buf_add(out, pn_buf_str(&action));
+	pn_buf_add_c(out, "\n\n");
 	pn_buf_done(&action);
 }
 

@@ -16,10 +16,12 @@ own_relay(struct pn_str map)
 	return dash == PN_STR_NONE ? PN_STR_EMPTY : pn_str_from(map, dash + 1);
 }
 
-/* Postfix also asks for the bare host name, and takes an answer to that for all
- * its ports: there is none. */
-static const struct pn_relay *
-find_relay(const struct map_request *request)
+/* PN_NOT_FOUND: not the next hop of a relay.  Postfix also asks for the bare host
+ * name, and takes an answer to that for all its ports: there is none.
+ * PN_TEMPFAIL: a relay that is no more, or has a transport of its own by now.  Mail
+ * on its way there waits; it leaves neither without password nor uncounted. */
+static enum pn_status
+find_relay(const struct map_request *request, const struct pn_relay **out, struct pn_error *err)
 {
 	struct pn_relays relays = request->service->config->relays;
 	struct pn_str name = own_relay(request->name);
@@ -27,12 +29,16 @@ find_relay(const struct map_request *request)
 	for (size_t i = 0; i < relays.n; i++) {
 		const struct pn_relay *r = &relays.v[i];
 
-		if (!r->active || (name.n > 0 ? !pn_str_eq(r->name, name) : r->shares_address))
+		if (!r->active || (name.n > 0 ? !pn_str_eq(r->name, name) : r->own_transport))
 			continue;
-		if (pn_str_eq(pn_relay_nexthop(r, request->service->arena), request->key))
-			return r;
+		if (pn_str_eq(pn_relay_nexthop(r, request->service->arena), request->key)) {
+			*out = r;
+			return PN_OK;
+		}
 	}
-	return NULL;
+	if (!pn_str_starts(request->key, PN_STR("[")))
+		return PN_NOT_FOUND;
+	return pn_fail(err, PN_TEMPFAIL, "no relay has this address and this transport");
 }
 
 /* The operator is told of what only they can mend. */
@@ -91,13 +97,14 @@ read_secret(const struct map_request *request, const struct pn_relay *relay, str
 enum pn_status
 map_sasl(const struct map_request *request, struct pn_error *err)
 {
-	const struct pn_relay *relay = find_relay(request);
+	const struct pn_relay *relay;
 	struct pn_str secret;
-	enum pn_status st;
+	enum pn_status st = find_relay(request, &relay, err);
 
-	if (relay == NULL || relay->user.n == 0 || relay->login == PN_LOGIN_CERTIFICATE)
+	if (st == PN_OK && (relay->user.n == 0 || relay->login == PN_LOGIN_CERTIFICATE))
 		return PN_NOT_FOUND;
-	st = must_be_well(request, relay, err);
+	if (st == PN_OK)
+		st = must_be_well(request, relay, err);
 	if (st == PN_OK)
 		st = read_secret(request, relay, &secret, err);
 	if (st != PN_OK)
@@ -127,27 +134,25 @@ write_level(const struct pn_relay *relay, struct pn_buf *value)
 enum pn_status
 map_tls(const struct map_request *request, struct pn_error *err)
 {
-	const struct pn_relay *relay = find_relay(request);
+	const struct pn_relay *relay;
+	enum pn_status st = find_relay(request, &relay, err);
 
-	(void)err;
-	if (relay == NULL)
-		return PN_NOT_FOUND;
-	write_level(relay, request->value);
-	return PN_OK;
+	if (st == PN_OK)
+		write_level(relay, request->value);
+	return st;
 }
 
 /* Asked once for each recipient: its transport takes one at a time and keeps nothing. */
 enum pn_status
 map_wait(const struct map_request *request, struct pn_error *err)
 {
-	const struct pn_relay *relay = find_relay(request);
 	struct pn_charge_result result;
+	const struct pn_relay *relay;
 	struct pn_charge charge;
-	enum pn_status st;
+	enum pn_status st = find_relay(request, &relay, err);
 
-	if (relay == NULL)
-		return PN_NOT_FOUND;
-	st = must_be_well(request, relay, err);
+	if (st == PN_OK)
+		st = must_be_well(request, relay, err);
 	if (st != PN_OK)
 		return st;
 	charge = (struct pn_charge){ .relay = relay->name, .limits = relay->limits,
@@ -170,7 +175,7 @@ map_route(const struct map_request *request, struct pn_error *err)
 	enum pn_status st;
 
 	/* bounces have their own way, in Postfix's own tables */
-	if (request->key.n == 0 || pn_str_eq(request->key, PN_STR("<>")) || service->config->relays.n == 0)
+	if (request->key.n == 0 || pn_str_eq(request->key, PN_STR("<>")) || pn_str_eq(request->key, PN_STR("\"<>\"")) || service->config->relays.n == 0)
 		return PN_NOT_FOUND;
 	st = service_store(service, err);
 	if (st == PN_OK)

@@ -9,6 +9,9 @@
  * else when both instances are and do, else after an hour.  A charge that
  * has left every window counts for nothing: then the mail is charged anew.
  *
+ * Without a limit over time nothing is counted, and nothing written: only what
+ * the same mail was counted for on another relay is taken back.
+ *
  * A recipient is in a window while its time is > now - window_ms, in one of the
  * clock since the last multiple of it (UTC).  Charges of more than a minute
  * ahead are of a clock that stood wrong: they wait there, and what was counted

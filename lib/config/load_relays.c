@@ -312,6 +312,7 @@ load_relay(struct pn_loader *l, const struct pn_conf_section *section,
 	r->name = section->title;
 	r->port = (uint16_t)draft.port;
 	r->from_filter = filter_text(draft.from_filter, l->arena);
+	r->filter = pn_relay_read_filter(r->from_filter, l->arena);
 	if (!pn_relay_name_is_valid(r->name))
 		pn_report_error(l->report, section->place, PN_STR("relay"),
 		    "%s is no name; use 1 to 32 of a-z, 0-9 and -, and no word like plain, starttls, smtps, "
@@ -351,13 +352,17 @@ put_in_order(struct pn_relay *v, size_t n)
 		v[i].index = i;
 }
 
+/* Postfix knows a login and a level by host and port; certificates and the kind of
+ * login are settings of a service. */
 static void
-find_shared_addresses(struct pn_relay *v, size_t n)
+find_own_transports(struct pn_relay *v, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		v[i].own_transport = v[i].ca_file.n > 0 || v[i].certificate_file.n > 0 || v[i].login == PN_LOGIN_OAUTH;
 		for (size_t k = 0; k < n; k++)
-			v[i].shares_address |= k != i && v[i].active && v[k].active &&
-			    v[i].port == v[k].port && pn_str_eq(v[i].host, v[k].host);
+			v[i].own_transport |= k != i && v[i].active && v[k].active && v[i].port == v[k].port
+			    && pn_str_eq(v[i].host, v[k].host);
+	}
 }
 
 void
@@ -389,6 +394,6 @@ pn_load_relays(struct pn_loader *l)
 		    "%zu relays are too many; at most %d fit on a host", wanted, PN_RELAYS_MAX);
 	pn_names_unique(l, owners, owned, "personal server of", NULL);
 	put_in_order(v, n);
-	find_shared_addresses(v, n);
+	find_own_transports(v, n);
 	l->config->relays = (struct pn_relays){ v, n };
 }

@@ -79,16 +79,32 @@ same(struct pn_str a, struct pn_str b)
 	return (a.p == NULL) == (b.p == NULL) && pn_str_eq(a, b);
 }
 
+struct pn_from_filter
+pn_relay_read_filter(struct pn_str from_filter, struct pn_arena *arena)
+{
+	struct pn_filter_entry *v = NULL;
+	struct pn_str entry;
+	size_t n = 0, cap = 0;
+
+	if (from_filter.n == 0)
+		return (struct pn_from_filter){ .n = 0 };
+	while (pn_str_split(&from_filter, ',', &entry)) {
+		entry = pn_text_strip(entry);
+		v = pn_arena_grow(arena, v, n, &cap, n + 1, sizeof(*v));
+		v[n++] = (struct pn_filter_entry){ address_of(entry, arena), domain_of(entry, arena) };
+	}
+	return (struct pn_from_filter){ v, n };
+}
+
 static bool
 covers(const struct pn_relay *relay, struct pn_str wanted, bool by_domain, struct pn_arena *arena)
 {
-	struct pn_str rest = relay->from_filter, entry;
+	struct pn_from_filter filter = relay->filter.v != NULL ? relay->filter
+	    : pn_relay_read_filter(relay->from_filter, arena);
 
-	while (relay->from_filter.n > 0 && pn_str_split(&rest, ',', &entry)) {
-		entry = pn_text_strip(entry);
-		if (same(by_domain ? domain_of(entry, arena) : address_of(entry, arena), wanted))
+	for (size_t i = 0; i < filter.n; i++)
+		if (same(by_domain ? filter.v[i].domain : filter.v[i].address, wanted))
 			return true;
-	}
 	return false;
 }
 

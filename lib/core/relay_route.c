@@ -131,7 +131,7 @@ pn_relay_name_is_valid(struct pn_str name)
 struct pn_str
 pn_relay_transport(const struct pn_relay *relay, bool waiting, struct pn_arena *arena)
 {
-	struct pn_str name = relay->shares_address ? relay->name : modes[relay->security];
+	struct pn_str name = relay->own_transport ? relay->name : modes[relay->security];
 
 	return pn_arena_printf(arena, "postern-%s" PN_STR_FMT, waiting ? "wait-" : "", PN_STR_ARG(name));
 }
@@ -194,7 +194,7 @@ is_sound(const struct pn_relay *relay)
 static bool
 may_follow(const struct pn_relay_candidate *first, const struct pn_relay_candidate *c)
 {
-	return c->status.state == PN_RELAY_OPEN && !first->relay->shares_address && !c->relay->shares_address
+	return c->status.state == PN_RELAY_OPEN && !first->relay->own_transport && !c->relay->own_transport
 	    && pn_str_eq(modes[c->relay->security], modes[first->relay->security])
 	    && pn_str_eq(c->sender, first->sender);
 }

@@ -11,6 +11,7 @@ struct leaving {
 	struct pn_arena *arena;
 	struct pn_outbound *out;
 	struct pn_relay_lookup lookup;
+	bool found_open;
 	struct pn_str bounce;		/* B of rule 13 */
 };
 
@@ -81,6 +82,21 @@ find_owner(struct leaving *l)
 
 /* -- which relay --------------------------------------------------------------------- */
 
+/* The first relay that is well is charged next, which tells whether it is spent:
+ * so it is asked for its health only. */
+static enum pn_status
+ask_state(void *ctx, const struct pn_relay *relay, uint64_t recipients, struct pn_arena *arena,
+    struct pn_relay_status *out, struct pn_error *err)
+{
+	struct leaving *l = ctx;
+	struct pn_relay_states states = pn_relay_states_in(&l->lookup);
+	enum pn_status st = states.ask(states.ctx, relay, l->found_open ? recipients : 0, arena, out, err);
+
+	if (st == PN_OK && out->state == PN_RELAY_OPEN)
+		l->found_open = true;
+	return st;
+}
+
 static struct pn_relay_request
 request_of(struct leaving *l)
 {
@@ -99,19 +115,18 @@ request_of(struct leaving *l)
 		.mass_mailing = l->mail->mass_mailing,
 		.rewrite = config->rewrite,
 		.by_login = l->mail->by_login,
-		.states = pn_relay_states_in(&l->lookup),
+		.states = { l, ask_state },
 	};
 }
 
-/* Counts it for the chosen relay.  Another program may have used up what was
- * free a moment ago: then that relay is closed, and the next one is tried. */
+/* Counts it for the chosen relay.  One that is spent is closed, and the next is tried. */
 static enum pn_status
 count(struct leaving *l, struct pn_error *err)
 {
 	struct pn_relay_choice *choice = &l->out->choice;
 	enum pn_status st = PN_OK;
 
-	while (choice->chosen < choice->n) {
+	while (st == PN_OK && choice->chosen < choice->n) {
 		struct pn_relay_candidate *c = &choice->v[choice->chosen];
 		struct pn_charge charge = {
 			.relay = c->relay->name,
@@ -132,7 +147,10 @@ count(struct leaving *l, struct pn_error *err)
 		l->out->counted_before = charged.answer == PN_CHARGED_BEFORE;
 		if (charged.answer != PN_CHARGED_SPENT)
 			return PN_OK;
-		c->status = (struct pn_relay_status){ PN_RELAY_SPENT, charged.opens_ms, PN_STR("used up just now") };
+		st = ask_state(l, c->relay, charge.recipients, l->arena, &c->status, err);
+		if (st == PN_OK && c->status.state == PN_RELAY_OPEN)
+			c->status = (struct pn_relay_status){ PN_RELAY_SPENT, charged.opens_ms,
+				PN_STR("used up just now") };
 		pn_relay_choice_settle(choice);
 	}
 	return st;

@@ -181,7 +181,7 @@ pn_quota_check(struct pn_str relay, const struct pn_limit *limits, size_t n, int
 
 /* In as many transactions as it takes to catch up with time. */
 static enum pn_status
-run(struct charging *c, struct pn_error *err)
+catch_up(struct charging *c, struct pn_error *err)
 {
 	struct pn_store *store = c->store;
 	bool look = c->charge->look_only;
@@ -197,6 +197,39 @@ run(struct charging *c, struct pn_error *err)
 			st = pn_state_write(store, c->charge->now_ms / 1000, charge_txn, c, err);
 	} while (st == PN_OK && (c->behind || c->advance_only));
 	return st;
+}
+
+static bool
+is_counted(const struct pn_charge *charge)
+{
+	for (size_t i = 0; i < charge->limit_count; i++)
+		if (charge->limits[i].window_ms > 0)
+			return true;
+	return false;
+}
+
+static int
+earlier_txn(MDB_txn *txn, void *ctx)
+{
+	struct charging *c = ctx;
+
+	return pn_earlier_find(c->store, txn, c->charge, c->arena, &c->earlier);
+}
+
+/* A relay whose recipients nobody counts costs no write, unless the mail was
+ * counted for another one. */
+static enum pn_status
+run(struct charging *c, struct pn_error *err)
+{
+	enum pn_status st = PN_OK;
+
+	if (is_counted(c->charge))
+		return catch_up(c, err);
+	if (!c->charge->look_only)
+		st = pn_env_status(&c->store->state, pn_env_read(&c->store->state, earlier_txn, c), err);
+	if (st == PN_OK && c->earlier.charges.n > 0)
+		return catch_up(c, err);
+	return st == PN_OK && check_limits(c) != 0 ? PN_TEMPFAIL : st;
 }
 
 enum pn_status
@@ -234,7 +267,7 @@ pn_quota_usage(struct pn_store *store, const struct pn_relay *relay, int64_t now
 	enum pn_status st = pn_quota_check(relay->name, relay->limits, relay->limit_count, now_ms, err);
 
 	if (st == PN_OK)
-		st = run(&c, err);
+		st = catch_up(&c, err);
 	if (st == PN_OK)
 		memcpy(use, found, relay->limit_count * sizeof(*use));
 	return st;

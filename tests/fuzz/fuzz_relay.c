@@ -105,7 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			host = PN_STR_EMPTY;
 		relays[choice.n] = (struct pn_relay){
 			.name = name, .host = host, .port = (uint16_t)((flags >> 4) << 12 | low),
-			.security = (enum pn_security)(flags % 5), .shares_address = flags & 8,
+			.security = (enum pn_security)(flags % 5), .own_transport = flags & 8,
 		};
 		v[choice.n] = (struct pn_relay_candidate){ .relay = &relays[choice.n],
 		    .sender = PN_STR_EMPTY };

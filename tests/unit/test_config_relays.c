@@ -201,7 +201,7 @@ test_defaults(void **state)
 	assert_int_equal(r.login, PN_LOGIN_PASSWORD);
 	assert_int_equal(r.priority, 10);
 	assert_true(r.active);
-	assert_false(r.mass_mailing || r.shares_address);
+	assert_false(r.mass_mailing || r.own_transport);
 	assert_int_equal(r.gateway.n + r.user.n + r.password_file.n + r.certificate_file.n + r.key_file.n +
 	    r.ca_file.n + r.from_filter.n + r.owner.n + r.sasl_users.n + r.limit_count, 0);
 	done(&l);
@@ -404,7 +404,7 @@ test_shared_addresses(void **state)
 	for (size_t i = 0; i < l.config.relays.n; i++) {
 		const struct pn_relay *r = &l.config.relays.v[i];
 
-		assert_int_equal(r->shares_address, r->name.p[0] == 'a' || r->name.p[0] == 'b');
+		assert_int_equal(r->own_transport, r->name.p[0] == 'a' || r->name.p[0] == 'b');
 	}
 	done(&l);
 }

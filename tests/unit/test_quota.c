@@ -519,14 +519,34 @@ a_delivery_counts_when_it_happens(void **state)
 
 /* -- clearing, bounds, sweeping -- */
 
+/* What left by a relay with limits and now leaves by one without is given back. */
+static void
+without_limits_nothing_is_counted(void **state)
+{
+	static const struct pn_limit per_message = { 5, 0, false };
+	const struct hook first = { "a", "<1>", "Q1", "", 0, 3, PN_CHARGED };
+	const struct hook then = { "b", "<1>", "Q1", "", 1000, 3, PN_CHARGED };
+	struct tool *tool = *state;
+
+	assert_int_equal(charge_with(tool, "b", &per_message, 1, 6, NOW_MS, false).answer, PN_CHARGED_SPENT);
+	assert_int_equal(charge_with(tool, "b", &per_message, 1, 5, NOW_MS, false).answer, PN_CHARGED);
+	assert_int_equal(charge_with(tool, "b", NULL, 0, 5, NOW_MS, false).answer, PN_CHARGED);
+	assert_int_equal(tool_usage(tool).charges, 0);
+	assert_int_equal(call_hook(tool, &first, &per_day, false), PN_CHARGED);
+	assert_int_equal(used(tool, "a", per_day, NOW_MS + 2000), 3);
+	assert_int_equal(call_hook(tool, &then, &per_message, false), PN_CHARGED);
+	assert_int_equal(used(tool, "a", per_day, NOW_MS + 2000), 0);
+}
+
 static void
 clearing(void **state)
 {
 	struct tool *tool = *state;
 	const struct hook hook = { "ab", "<1>", "Q1", "", 0, 3, PN_CHARGED };
+	const struct pn_limit plenty = { 100000, DAY, false };
 
 	for (int i = 0; i < 1200; i++)
-		(void)charge_with(tool, "a", NULL, 0, 1, NOW_MS + i, false);
+		(void)charge_with(tool, "a", &plenty, 1, 1, NOW_MS + i, false);
 	assert_int_equal(call_hook(tool, &hook, &per_day, false), PN_CHARGED);
 	assert_int_equal(used(tool, "a", per_day, NOW_MS + 2000), 1200);
 	tool_must(tool, pn_quota_clear(tool->store, PN_STR("a"), &tool->err));
@@ -787,6 +807,7 @@ main(void)
 		WITH_STORE(the_same_mail_counts_once),
 		WITH_STORE(deliveries_correct_the_count),
 		WITH_STORE(a_delivery_counts_when_it_happens),
+		WITH_STORE(without_limits_nothing_is_counted),
 		WITH_STORE(clearing),
 		WITH_STORE(old_charges_are_swept),
 		WITH_STORE(what_is_known_of_a_mail_is_swept),

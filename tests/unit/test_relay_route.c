@@ -73,7 +73,7 @@ names_that_are_no_transport_of_ours(void **state)
 }
 
 #define RELAY(n, h, p, s, shared) \
-	{ .name = S(n), .host = S(h), .port = p, .security = s, .shares_address = shared }
+	{ .name = S(n), .host = S(h), .port = p, .security = s, .own_transport = shared }
 
 enum { A, B, C, TLS, SHARED1, SHARED2, SIX, BAD_HOST, BAD_PORT, BAD_NAME, NUL };
 static const struct pn_relay relays[] = {
