@@ -32,6 +32,11 @@ def conformance_parts(build):
 		yield "differential " + kind, [PYTHON, here + "diff_%s.py" % kind, build + "/tests/conformance/" + tool]
 
 
+def suite_parts(build):
+	yield "suite spf", [PYTHON, ROOT + "/tests/suites/spf.py", build + "/tests/suites/spf"]
+	yield "suite dmarc", [build + "/tests/suites/dmarc", *sorted(glob.glob(ROOT + "/tests/data/dmarc/*.cases"))]
+
+
 def fuzz_parts(build):
 	for path in sorted(glob.glob(ROOT + "/tests/fuzz/fuzz_*.c")):
 		name = os.path.basename(path)[5:-2]
@@ -50,7 +55,7 @@ def source_parts(build):
 
 
 def parts(build):
-	for group in (source_parts, unit_parts, conformance_parts, fuzz_parts, lab_parts):
+	for group in (source_parts, unit_parts, conformance_parts, suite_parts, fuzz_parts, lab_parts):
 		yield from group(build)
 
 

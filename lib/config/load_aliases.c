@@ -95,6 +95,9 @@ check(struct pn_loader *l, const struct pn_draft_alias *draft)
 		pn_report_warning(l->report, draft->place, PN_STR("contact"),
 		    "followers of nothing: Odoo takes the alias for misconfigured; add parent_model and "
 		    "parent_id");
+	if (a->require_dmarc && l->config->auth.use == PN_DMARC_OFF)
+		pn_report_error(l->report, draft->place, PN_STR("require_dmarc"),
+		    "nothing can pass while dmarc = off; set dmarc = mark");
 	/* Odoo rule 6.2 */
 	if (pn_str_find(a->full, '@') == PN_STR_NONE && !a->incoming_local)
 		pn_report_warning(l->report, draft->place, PN_STR("alias"),

@@ -96,6 +96,9 @@ load_gateway(struct pn_loader *l, const struct pn_conf_section *section,
 	/* Odoo rule 9.2: compared with the normalised sender */
 	pn_load_addresses(l, section, "mail.gateway.allowed", &draft.row.allowed_senders);
 	load_allowed_domains(l, section, draft.allowed_domains, &draft.row.allowed_domains);
+	if (draft.row.require_dmarc != PN_REQUIRE_DMARC_NO && l->config->auth.use == PN_DMARC_OFF)
+		pn_report_error(l->report, pn_section_place(section, "require_dmarc"), PN_STR("require_dmarc"),
+		    "nothing can pass while dmarc = off; set dmarc = mark");
 	draft.row.unreadable_reject = draft.unreadable == PN_CONF_REJECT;
 	return draft.row;
 }

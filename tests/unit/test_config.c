@@ -490,6 +490,8 @@ static const struct {
 	{ "followers of nothing", HEAD "alias x@a.example { model = crm.lead contact = followers }",
 	    "f:3: warning: contact: followers of nothing: Odoo takes the alias for misconfigured; add "
 	    "parent_model and parent_id\n" },
+	{ "proof that nobody can give", "dmarc = off\n" HEAD "alias x@a.example { model = crm.lead require_dmarc = yes }",
+	    "f:4: require_dmarc: nothing can pass while dmarc = off; set dmarc = mark\n" },
 	{ "alias nobody reaches", HEAD "alias x { model = crm.lead }",
 	    "f:3: warning: alias: \"x\" has no domain, so nothing can reach it; add one, or incoming_local = "
 	    "yes\n" },
