@@ -42,7 +42,7 @@ ALL_LDFLAGS  = $(LHARDEN) $(SANFLAGS) -pthread $(LDFLAGS)
 # What each program is made of.  lib/ is one archive: the linker takes what is used.
 LIB_SRC     := $(wildcard lib/*/*.c)
 LIB_LIBS    := -llmdb -lssl -lcrypto -lidn2 -lunistring -lunbound -lopendkim -lpsl
-PROGS       := postern postern-milter postern-policy postern-broker
+PROGS       := postern postern-milter postern-policy postern-broker postern-health
 postern_SRC        := $(wildcard cli/*.c)
 postern_LIBS       := $(LIB_LIBS) -ljansson
 postern-milter_SRC := $(wildcard milter/*.c)
@@ -55,6 +55,8 @@ postern-broker_LIBS := -lcurl -ljansson $(LIB_LIBS)
 # loaded by Postfix, which knows no sanitizer
 PLUGIN      := $(BUILD)/libpostern_oauth.so
 SASLDIR     ?= /usr/lib/$(shell $(CC) -print-multiarch)/sasl2
+postern-health_SRC := $(wildcard health/*.c)
+postern-health_LIBS := $(LIB_LIBS)
 
 TESTS       := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TARGETS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -183,7 +185,8 @@ install: all
 	    $(addprefix $(DESTDIR)$(MANDIR)/man,1 5 8) \
 	    $(addprefix $(DESTDIR)$(SYSCONFDIR)/postern/,conf.d aliases.d)
 	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)
-	install -m 755 $(BUILD)/postern-milter $(BUILD)/postern-policy $(BUILD)/postern-broker $(DESTDIR)$(SBINDIR)
+	install -m 755 $(BUILD)/postern-milter $(BUILD)/postern-policy $(BUILD)/postern-broker $(BUILD)/postern-health \
+	    $(DESTDIR)$(SBINDIR)
 	install -d $(DESTDIR)$(SASLDIR)
 	install -m 644 $(PLUGIN) $(DESTDIR)$(SASLDIR)
 	for page in $(MAN); do install -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}; done

@@ -26,7 +26,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	arena = pn_arena_new(1 << 20);
-	if (answer_read(statuses[data[0] % 8], pn_str_n((const char *)data + 1, size - 1), arena, &answer, &err)
+	if (answer_read(statuses[data[0] % 8], pn_str_n((const char *)data + 1, size - 1), arena, &answer,
+	    &err)
 	    == PN_OK) {
 		check_token(answer.token);
 		check_token(answer.refresh);

@@ -33,42 +33,54 @@ static const struct {
 } answers[] = {
 	{ "Google's", 200, S("{" GOOD ",\"expires_in\":3599,\"scope\":\"https://mail.google.com/\"}"), PN_OK,
 	    "ya29.x", 3599, "" },
-	{ "with a new refresh token", 200, S("{" GOOD ",\"expires_in\":3599,\"refresh_token\":\"0.AX\"}"), PN_OK,
+	{ "with a new refresh token", 200, S("{" GOOD ",\"expires_in\":3599,\"refresh_token\":\"0.AX\"}"),
+	    PN_OK,
 	    "ya29.x", 3599, "0.AX" },
 	{ "number as a string", 200, S("{" GOOD ",\"expires_in\":\"3599\"}"), PN_OK, "ya29.x", 3599, "" },
 	{ "no lifetime", 200, S("{" GOOD "}"), PN_OK, "ya29.x", ANSWER_LIFETIME_UNSAID, "" },
 	{ "lifetime no number", 200, S("{" GOOD ",\"expires_in\":\"soon\"}"), PN_OK, "ya29.x",
 	    ANSWER_LIFETIME_UNSAID, "" },
-	{ "lifetime below 0", 200, S("{" GOOD ",\"expires_in\":-1}"), PN_OK, "ya29.x", ANSWER_LIFETIME_UNSAID, "" },
+	{ "lifetime below 0", 200, S("{" GOOD ",\"expires_in\":-1}"), PN_OK, "ya29.x", ANSWER_LIFETIME_UNSAID,
+	    "" },
 	{ "lifetime 0", 200, S("{" GOOD ",\"expires_in\":0}"), PN_OK, "ya29.x", 1, "" },
 	{ "lifetime without end", 200, S("{" GOOD ",\"expires_in\":9223372036854775807}"), PN_OK, "ya29.x",
 	    ANSWER_LIFETIME_MAX, "" },
-	{ "lower case", 200, S("{\"access_token\":\"t\",\"token_type\":\"bearer\",\"expires_in\":5}"), PN_OK, "t", 5,
+	{ "lower case", 200, S("{\"access_token\":\"t\",\"token_type\":\"bearer\",\"expires_in\":5}"), PN_OK,
+	    "t", 5,
 	    "" },
-	{ "another type", 200, S("{\"access_token\":\"t\",\"token_type\":\"mac\"}"), PN_INVALID, "no bearer", 0, "" },
+	{ "another type", 200, S("{\"access_token\":\"t\",\"token_type\":\"mac\"}"), PN_INVALID, "no bearer",
+	    0, "" },
 	{ "no type", 200, S("{\"access_token\":\"t\"}"), PN_INVALID, "no bearer", 0, "" },
-	{ "empty token", 200, S("{\"access_token\":\"\",\"token_type\":\"Bearer\"}"), PN_TEMPFAIL, "no token", 0, "" },
+	{ "empty token", 200, S("{\"access_token\":\"\",\"token_type\":\"Bearer\"}"), PN_TEMPFAIL, "no token",
+	    0, "" },
 	{ "token of two lines", 200, S("{\"access_token\":\"a\\nb\",\"token_type\":\"Bearer\"}"), PN_TEMPFAIL,
 	    "no token", 0, "" },
-	{ "token with a NUL", 200, S("{\"access_token\":\"a\\u0000b\",\"token_type\":\"Bearer\"}"), PN_TEMPFAIL,
+	{ "token with a NUL", 200, S("{\"access_token\":\"a\\u0000b\",\"token_type\":\"Bearer\"}"),
+	    PN_TEMPFAIL,
 	    "no token", 0, "" },
-	{ "refresh token with a blank", 200, S("{" GOOD ",\"refresh_token\":\"a b\"}"), PN_TEMPFAIL, "no token", 0,
+	{ "refresh token with a blank", 200, S("{" GOOD ",\"refresh_token\":\"a b\"}"), PN_TEMPFAIL,
+	    "no token", 0,
 	    "" },
-	{ "token no string", 200, S("{\"access_token\":1,\"token_type\":\"Bearer\"}"), PN_TEMPFAIL, "no token", 0, "" },
+	{ "token no string", 200, S("{\"access_token\":1,\"token_type\":\"Bearer\"}"), PN_TEMPFAIL,
+	    "no token", 0, "" },
 	{ "twice the same key", 200, S("{" GOOD "," GOOD "}"), PN_TEMPFAIL, "no token", 0, "" },
 	{ "an array", 200, S("[]"), PN_TEMPFAIL, "no token", 0, "" },
 	{ "nothing", 200, S(""), PN_TEMPFAIL, "no token", 0, "" },
 	{ "a portal's page", 200, S("<html>log in</html>"), PN_TEMPFAIL, "no token", 0, "" },
 	{ "redirected", 302, S(""), PN_TEMPFAIL, "302", 0, "" },
-	{ "revoked", 400, S("{\"error\":\"invalid_grant\",\"error_description\":\"Token has been revoked.\"}"),
+	{ "revoked", 400,
+	    S("{\"error\":\"invalid_grant\",\"error_description\":\"Token has been revoked.\"}"),
 	    PN_INVALID, "log in again", 0, "" },
 	{ "its words", 400, S("{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: expired\"}"),
 	    PN_INVALID, "invalid_grant AADSTS70008: expired", 0, "" },
-	{ "wrong secret", 401, S("{\"error\":\"invalid_client\"}"), PN_INVALID, "oauth_client_secret_file", 0, "" },
-	{ "error with 200", 200, S("{\"error\":\"invalid_scope\"}"), PN_INVALID, "oauth_scope", 0, "" },
-	{ "an error of its own", 400, S("{\"error\":\"interaction_required\"}"), PN_INVALID, "interaction_required", 0,
+	{ "wrong secret", 401, S("{\"error\":\"invalid_client\"}"), PN_INVALID, "oauth_client_secret_file", 0,
 	    "" },
-	{ "busy", 400, S("{\"error\":\"temporarily_unavailable\"}"), PN_TEMPFAIL, "temporarily_unavailable", 0, "" },
+	{ "error with 200", 200, S("{\"error\":\"invalid_scope\"}"), PN_INVALID, "oauth_scope", 0, "" },
+	{ "an error of its own", 400, S("{\"error\":\"interaction_required\"}"), PN_INVALID,
+	    "interaction_required", 0,
+	    "" },
+	{ "busy", 400, S("{\"error\":\"temporarily_unavailable\"}"), PN_TEMPFAIL, "temporarily_unavailable",
+	    0, "" },
 	{ "too many", 429, S("{\"error\":\"invalid_grant\"}"), PN_TEMPFAIL, "429", 0, "" },
 	{ "down", 503, S("<html>busy</html>"), PN_TEMPFAIL, "503", 0, "" },
 	{ "no such page", 404, S("<html>no</html>"), PN_INVALID, "oauth_token_url", 0, "" },
@@ -84,7 +96,8 @@ test_answers(void **state)
 		struct answer answer;
 
 		print_message("%s\n", answers[i].name);
-		assert_int_equal(answer_read(answers[i].http, answers[i].body, arena, &answer, &err), answers[i].st);
+		assert_int_equal(answer_read(answers[i].http, answers[i].body, arena, &answer, &err),
+		    answers[i].st);
 		if (answers[i].st == PN_OK) {
 			assert_true(pn_str_eq(answer.token, pn_str_c(answers[i].text)));
 			assert_true(pn_str_eq(answer.refresh, pn_str_c(answers[i].refresh)));
@@ -162,7 +175,8 @@ test_accounts(void **state)
 	assert_int_equal(accounts.n, PN_COUNT(names));
 	for (size_t i = 0; i < PN_COUNT(names); i++)
 		assert_non_null(named(accounts, names[i]));
-	assert_true(pn_str_eq(pn_strs_join(named(accounts, "a")->names, S(","), arena), S("a,same,same-again")));
+	assert_true(pn_str_eq(pn_strs_join(named(accounts, "a")->names, S(","), arena),
+	    S("a,same,same-again")));
 	accounts_done(&accounts);
 	pn_arena_free(arena);
 }
@@ -200,7 +214,8 @@ static void
 test_pauses(void **state)
 {
 	static const struct { enum pn_status st; int64_t retry_after; int64_t pauses[6]; } rows[] = {
-		{ PN_TEMPFAIL, 0, { 5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND, 80 * SECOND, 160 * SECOND } },
+		{ PN_TEMPFAIL, 0, { 5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND, 80 * SECOND,
+		    160 * SECOND } },
 		{ PN_TEMPFAIL, 30 * SECOND, { 30 * SECOND, 30 * SECOND, 30 * SECOND, 40 * SECOND, 80 * SECOND,
 		    160 * SECOND } },
 		{ PN_TEMPFAIL, 5 * HOUR, { HOUR, HOUR, HOUR, HOUR, HOUR, HOUR } },

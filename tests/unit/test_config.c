@@ -667,17 +667,17 @@ static const struct {
 	    "" },
 	{ "what is followed", "", "debug = yes\nheader_limit = 1M\nrecipient_limit = 5\nmixed = separate\n"
 	    "hostname = x.example\noutbound_sendmail = yes\noutbound_daemons = {x}\noutbound_networks = {192.0.2.1}\n"
-	    "policy_contexts = {x}\nwhen_spent = refuse\nrewrite = no\nrelay r { host = r.example }", "" },
+	    "mail_log = journal\nprobe_interval = 1h\npolicy_contexts = {x}\nwhen_spent = refuse\nrewrite = no\nrelay r { host = r.example }", "" },
 	{ "one of each kind", "", "milter_socket = unix:/m\nlog = syslog\nsocket_mode = 0666\nthread_lifetime = 1d",
 	    "milter_socket\nsocket_mode\nlog\nthread_lifetime\n" },
 	{ "back again", "log = syslog\nsocket_group = mail", "", "socket_group\nlog\n" },
 	{ "all", "", "directory_map_size = 1G\nstate_map_size = 1G\nbounce_limit = 1000\nwindow_limit = 1000\n"
 	    "thread_limit = 1000\nbounce_lifetime = 1d\nthread_lifetime = 1d\nmax_sessions = 1\nlog = syslog\n"
 	    "socket_mode = 0600\nsocket_group = \"\"\nmap_socket = unix:/p\nmilter_socket = unix:/m\n"
-	    "policy_socket = unix:/q\npolicy_tcp = 127.0.0.1:1\nmail_log = journal\n"
+	    "policy_socket = unix:/q\npolicy_tcp = 127.0.0.1:1\n"
 	    "state_directory = /s",
 	    "state_directory\nmilter_socket\nmap_socket\npolicy_socket\npolicy_tcp\nsocket_group\nsocket_mode\n"
-	    "log\nmax_sessions\nmail_log\n"
+	    "log\nmax_sessions\n"
 	    "thread_lifetime\nbounce_lifetime\nthread_limit\nwindow_limit\nbounce_limit\nstate_map_size\n"
 	    "directory_map_size\n" },
 };

@@ -168,7 +168,8 @@ test_nothing_changes_for_others(void **state)
 
 	(void)state;
 	begin(&login, "u", "tok", 3);
-	assert_int_equal(sasl_client_new("smtp", "mx.test", NULL, NULL, login.callbacks + 1, 0, &conn), SASL_OK);
+	assert_int_equal(sasl_client_new("smtp", "mx.test", NULL, NULL, login.callbacks + 1, 0, &conn),
+	    SASL_OK);
 	assert_int_equal(sasl_client_start(conn, "XOAUTH2 OAUTHBEARER", NULL, &out, &n, &mechanism),
 	    SASL_NOMECH);
 	sasl_dispose(&conn);
@@ -193,7 +194,8 @@ main(void)
 		cmocka_unit_test(test_nothing_changes_for_others),
 	};
 	const sasl_callback_t callbacks[] = {
-		{ SASL_CB_GETPATH, (int (*)(void))(void (*)(void))no_path, NULL }, { SASL_CB_LIST_END, NULL, NULL },
+		{ SASL_CB_GETPATH, (int (*)(void))(void (*)(void))no_path, NULL }, { SASL_CB_LIST_END, NULL,
+		    NULL },
 	};
 	int failed;
 
