@@ -129,7 +129,7 @@ static void
 check_plugins(struct check *check, enum pn_login login)
 {
 	const struct pn_relays relays = check->cli->config->relays;
-	const char *plugin = login == PN_LOGIN_OAUTH ? "xoauth2" : "plain";
+	const char *plugin = login == PN_LOGIN_OAUTH ? "postern_oauth" : "plain";
 
 	for (size_t i = 0; i < relays.n; i++) {
 		const struct pn_relay *r = &relays.v[i];
@@ -137,7 +137,7 @@ check_plugins(struct check *check, enum pn_login login)
 		if (!r->active || r->user.n == 0 || r->login != login || has_plugin(plugin, check->arena))
 			continue;
 		finding(check, LEVEL_ERROR, "relays",
-		    login == PN_LOGIN_OAUTH ? PN_STR("docs/relays.md says where it comes from")
+		    login == PN_LOGIN_OAUTH ? PN_STR("make install puts it there; see docs/oauth.md")
 					    : PN_STR("apt install libsasl2-modules"),
 		    "relay " PN_STR_FMT ": Cyrus SASL has no plugin %s, so Postfix cannot log in",
 		    PN_STR_ARG(r->name), plugin);

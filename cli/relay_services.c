@@ -70,6 +70,10 @@ option_line(const char *name, struct pn_str value, struct pn_arena *arena)
 	return pn_arena_printf(arena, "  -o { %s = " PN_STR_FMT " }\n", name, PN_STR_ARG(value));
 }
 
+/* A token must never be sent as if it were a password; our SASL plugin is for these only. */
+static const char token_options[] = "  -o smtp_sasl_mechanism_filter=xoauth2,oauthbearer\n"
+    "  -o send_cyrus_sasl_authzid=yes\n";
+
 struct pn_str
 relay_service_text(const struct relay_service *service, struct pn_str map_socket, struct pn_arena *arena)
 {
@@ -93,9 +97,10 @@ relay_service_text(const struct relay_service *service, struct pn_str map_socket
 
 	if (!own)
 		return text;
-	return pn_arena_printf(arena, PN_STR_FMT PN_STR_FMT PN_STR_FMT, PN_STR_ARG(text),
+	return pn_arena_printf(arena, PN_STR_FMT PN_STR_FMT PN_STR_FMT "%s", PN_STR_ARG(text),
 	    PN_STR_ARG(option_line("smtp_tls_cert_file", relay->certificate_file, arena)),
-	    PN_STR_ARG(option_line("smtp_tls_key_file", relay->key_file, arena)));
+	    PN_STR_ARG(option_line("smtp_tls_key_file", relay->key_file, arena)),
+	    relay->login == PN_LOGIN_OAUTH ? token_options : "");
 }
 
 bool
