@@ -45,11 +45,14 @@ static struct request
 read_request(struct pn_str text)
 {
 	struct request r = { .kind = PN_STR_EMPTY };
-	struct pn_str line, name;
+	struct pn_str line;
 
-	while (pn_str_split(&text, '\n', &line))
-		if (pn_str_find(line, '=') != PN_STR_NONE && pn_str_split(&line, '=', &name))
-			read_attribute(&r, name, line);
+	while (pn_str_split(&text, '\n', &line)) {
+		size_t at = pn_str_find(line, '=');
+
+		if (at != PN_STR_NONE)
+			read_attribute(&r, pn_str_head(line, at), pn_str_from(line, at + 1));
+	}
 	return r;
 }
 
@@ -72,7 +75,8 @@ note_recipient(struct service *service, const struct request *r)
 	enum pn_status st = service_classify(service, r->recipient, &rcpt, &err);
 
 	instances_add(service->instances, r->instance, st == PN_TEMPFAIL || st == PN_LIMIT
-	    || (st == PN_OK && rcpt.domain != NULL), pn_clock_now());
+	    || (st == PN_OK && rcpt.domain != NULL)
+	    || pn_outbound_is_local(service->config, r->recipient, service->arena), pn_clock_now());
 }
 
 static void

@@ -19,12 +19,14 @@ struct pn_departure {
 	struct pn_str route;		/* "" = none is given */
 };
 
-/* Fields to take out of one mail: no honest mail has that many. */
+/* Fields to take out of one mail: no honest mail has that many, and the mail server
+ * suffers from each that is deleted. */
 enum { PN_DEPARTURE_DELETIONS_MAX = 100 };
+bool pn_departure_floods(struct pn_fields fields);
 
 /* Puts the changes behind those in *closing.
  * PN_OK
- * PN_LIMIT    more fields to take out than PN_DEPARTURE_DELETIONS_MAX
+ * PN_LIMIT    arena exhausted
  * PN_INVALID  the From cannot be written */
 PN_CHECK enum pn_status pn_departure_edit(const struct pn_departure *departure, struct pn_arena *arena,
     struct pn_closing *closing);

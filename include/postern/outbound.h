@@ -30,7 +30,8 @@ struct pn_outbound_mail {
 	bool header;			/* the header is known and may be changed */
 	bool by_login;			/* a relay's sasl_users come first */
 	bool mass_mailing;
-	bool mixed;			/* others of its recipients stay here: no FILTER, no refusal */
+	bool mixed;			/* others of its recipients stay here: no FILTER, no refusal, not counted */
+	bool live;			/* asked by the map `route`: counted when it is delivered */
 	bool may_refuse;
 	bool dry_run;			/* nothing is counted */
 	int64_t now_ms;
@@ -67,11 +68,16 @@ void pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mai
     struct pn_arena *arena, struct pn_outbound *out);
 
 /* The live route of a sender, for sender_dependent_default_transport_maps: as
- * above, not counted.
+ * above, not counted.  A relay with limits is given by its waiting transport, which
+ * counts each recipient as it is delivered.
  * PN_OK         *route
  * PN_NOT_FOUND  no relay takes part
  * PN_TEMPFAIL   cannot say now */
 PN_CHECK enum pn_status pn_outbound_route(const struct pn_gate *gate, struct pn_str sender, int64_t now_ms,
     struct pn_arena *arena, struct pn_str *route, struct pn_error *err);
+
+/* Is this the address of a mailbox on this host: at its own name, in local_domains,
+ * or without a domain?  Where Postfix does not say which transport takes the mail. */
+bool pn_outbound_is_local(const struct pn_config *config, struct pn_str address, struct pn_arena *arena);
 
 #endif

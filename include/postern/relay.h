@@ -205,7 +205,9 @@ enum { PN_RELAY_ROUTE_MAX = 900 };	/* bytes: a line of a header takes 998 (RFC 5
 
 /* "transport:[host]:port, [host]:port": the chosen relay (when all are closed, the
  * one that opens first) and the open ones after it that have the same transport
- * and send the mail under the same sender, as many as fit.
+ * and send the mail under the same sender, as many as fit.  waiting: the closed
+ * ones as well, as each is asked for in turn, and the mail leaves by whichever
+ * opens first.
  * Everything in it was validated when it was configured and is looked at again
  * here: a malformed value would stop Postfix's smtp(8).
  *

@@ -6,7 +6,6 @@ struct editor {
 	struct pn_arena *arena;
 	struct pn_closing *closing;
 	size_t cap;
-	size_t deletions;
 };
 
 static void
@@ -32,7 +31,7 @@ count_fields(struct pn_fields fields, struct pn_str name)
 static void
 delete_fields(struct editor *e, struct pn_str name, uint32_t from, uint32_t to)
 {
-	for (; to >= from; to--, e->deletions++)
+	for (; to >= from; to--)
 		edit(e, (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = name, .index = to });
 }
 
@@ -66,9 +65,17 @@ strip(struct editor *e, struct pn_fields fields)
 		/* our own names were dealt with when the transaction was closed */
 		if (pn_never_leaves(name) && !pn_is_own_header(name) && count_fields(before, name) == 0)
 			delete_fields(e, name, 1, count_fields(fields, name));
-		if (e->deletions > PN_DEPARTURE_DELETIONS_MAX)
-			return;
 	}
+}
+
+bool
+pn_departure_floods(struct pn_fields fields)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < fields.n; i++)
+		n += pn_never_leaves(fields.v[i].name) || pn_str_eq_nocase(fields.v[i].name, PN_STR("From"));
+	return n > PN_DEPARTURE_DELETIONS_MAX;
 }
 
 enum pn_status
@@ -82,8 +89,6 @@ pn_departure_edit(const struct pn_departure *d, struct pn_arena *arena, struct p
 	if (!pn_str_eq(d->as.envelope, d->sender))
 		edit(&e, (struct pn_edit){ .kind = PN_EDIT_CHANGE_SENDER, .text = d->as.envelope });
 	strip(&e, d->fields);
-	if (e.deletions > PN_DEPARTURE_DELETIONS_MAX)
-		return PN_LIMIT;
 	if (d->route.n > 0) {
 		edit(&e, (struct pn_edit){ .kind = PN_EDIT_ADD_HEADER, .name = relay_header, .text = d->route });
 		edit(&e, (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = relay_header, .index = 1 });

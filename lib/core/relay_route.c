@@ -192,9 +192,9 @@ is_sound(const struct pn_relay *relay)
 }
 
 static bool
-may_follow(const struct pn_relay_candidate *first, const struct pn_relay_candidate *c)
+may_follow(const struct pn_relay_candidate *first, const struct pn_relay_candidate *c, bool waiting)
 {
-	return c->status.state == PN_RELAY_OPEN && !first->relay->own_transport && !c->relay->own_transport
+	return (waiting || c->status.state == PN_RELAY_OPEN) && !first->relay->own_transport && !c->relay->own_transport
 	    && pn_str_eq(modes[c->relay->security], modes[first->relay->security])
 	    && pn_str_eq(c->sender, first->sender);
 }
@@ -209,17 +209,19 @@ pn_relay_route(const struct pn_relay_choice *choice, bool waiting, struct pn_are
 
 	if (choice->n == 0)
 		return pn_fail(err, PN_NOT_FOUND, "no relay may carry this mail");
-	for (size_t i = at; i < choice->n; i++) {
-		const struct pn_relay *relay = choice->v[i].relay;
-		struct pn_str before = i == at ? pn_relay_transport(relay, waiting, arena) : route, longer;
+	/* those before the chosen one are closed: they are waited for like those behind it */
+	for (size_t k = 0; k < choice->n; k++) {
+		const struct pn_relay_candidate *c = &choice->v[(at + k) % choice->n];
+		const struct pn_relay *relay = c->relay;
+		struct pn_str before = k == 0 ? pn_relay_transport(relay, waiting, arena) : route, longer;
 
-		if (i > at && !may_follow(first, &choice->v[i]))
+		if (k > 0 && !may_follow(first, c, waiting))
 			continue;
 		if (!is_sound(relay))
 			return pn_fail(err, PN_INVALID, "Postfix would not take relay \"" PN_STR_FMT "\"",
 			    PN_STR_ARG(relay->name));
 		longer = pn_arena_printf(arena, PN_STR_FMT "%s" PN_STR_FMT, PN_STR_ARG(before),
-		    i == at ? ":" : ", ", PN_STR_ARG(pn_relay_nexthop(relay, arena)));
+		    k == 0 ? ":" : ", ", PN_STR_ARG(pn_relay_nexthop(relay, arena)));
 		if (longer.n > PN_RELAY_ROUTE_MAX)
 			break;
 		route = longer;

@@ -80,6 +80,11 @@ depart(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_ar
 
 	if (leaving.n == 0 || !mail->takes_relay)
 		return;
+	if (mail->smtp && pn_departure_floods(mail->fields)) {
+		out->closing = (struct pn_closing){ .action = PN_ACTION_REFUSE,
+			.reply = { "550", "5.6.0", PN_STR("too many From, Bcc or Return-Path header fields") } };
+		return;
+	}
 	question.mass_mailing = pn_is_mass_mailing(mail->fields, question.email_from, &gate->config->mass);
 	pn_outbound_decide(gate, &question, arena, &out->outbound);
 	out->departed = true;
@@ -90,12 +95,11 @@ depart(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_ar
 	departure.as = out->outbound.sender;
 	departure.route = out->outbound.route;
 	st = pn_departure_edit(&departure, arena, &out->closing);
-	if (st == PN_INVALID) {
-		/* a From that cannot be written stays as it is */
+	if (st != PN_OK) {
+		/* a From that cannot be written stays as it is: then there is nothing that can fail */
 		departure.as = (struct pn_sender){ .envelope = mail->sender };
 		st = pn_departure_edit(&departure, arena, &out->closing);
 	}
-	if (st != PN_OK && mail->smtp)
-		out->closing = (struct pn_closing){ .action = PN_ACTION_REFUSE,
-			.reply = { "550", "5.6.0", PN_STR("too many Bcc or Return-Path header fields") } };
+	if (st != PN_OK)
+		out->learn_error = PN_STR("the changes of outbound mail cannot be made");
 }

@@ -254,27 +254,33 @@ write_route(struct leaving *l)
 	struct pn_outbound *out = l->out;
 	struct pn_error err = { "" };
 
-	if ((out->answer != PN_OUTBOUND_ROUTE && out->answer != PN_OUTBOUND_WAIT) || l->mail->mixed)
+	bool waiting = out->answer == PN_OUTBOUND_WAIT || (l->mail->live && out->relay != NULL && out->relay->limit_count > 0);
+
+	if ((out->answer != PN_OUTBOUND_ROUTE && out->answer != PN_OUTBOUND_WAIT) || l->mail->mixed || out->live)
 		return;
-	if (pn_relay_route(&out->choice, out->answer == PN_OUTBOUND_WAIT, l->arena, &out->route, &err) != PN_OK) {
+	if (pn_relay_route(&out->choice, waiting, l->arena, &out->route, &err) != PN_OK) {
 		out->answer = PN_OUTBOUND_DEFAULT;
 		trouble(l, &err);
 	}
 }
 
-/* What Postfix asks for by itself, and again at each retry, need not be told. */
-static void
-leave_it_to_the_map(struct leaving *l)
+/* Would the map `route`, which knows the envelope only, name the same relay?  Then
+ * it is left to it: Postfix asks again at each retry. */
+static bool
+is_live(struct leaving *l)
 {
-	struct pn_error ignored;
-	struct pn_str live;
+	struct pn_outbound_mail mail = { .recipient_count = 1, .live = true, .dry_run = true, .now_ms = l->mail->now_ms };
+	const struct pn_relay_choice *choice = &l->out->choice;
+	struct pn_outbound live;
 
-	if (l->gate->config->live_routes && l->mail->header && l->out->route.n > 0
-	    && pn_outbound_route(l->gate, l->out->sender.envelope, l->mail->now_ms, l->arena, &live, &ignored) == PN_OK
-	    && pn_str_eq(live, l->out->route)) {
-		l->out->route = PN_STR_EMPTY;
-		l->out->live = true;
-	}
+	if (!l->gate->config->live_routes || !l->mail->header || l->mail->mixed || choice->chosen == choice->n)
+		return false;
+	decide_sender(l, &choice->v[choice->chosen]);
+	mail.email_from = mail.sender = l->out->sender.envelope;
+	if (mail.sender.n == 0)
+		return false;
+	pn_outbound_decide(l->gate, &mail, l->arena, &live);
+	return live.answer == PN_OUTBOUND_ROUTE && live.relay == choice->v[choice->chosen].relay;
 }
 
 static bool
@@ -306,7 +312,13 @@ pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mail *ma
 	if (mail->message_id.n > 0)
 		l.lookup.mail = pn_mail_key(mail->message_id, mail->sender, mail->recipients);
 	request = request_of(&l);
-	if (pn_relay_choose(&request, arena, &out->choice, &err) != PN_OK || count(&l, &err) != PN_OK) {
+	if (pn_relay_choose(&request, arena, &out->choice, &err) != PN_OK) {
+		trouble(&l, &err);
+		return;
+	}
+	out->live = is_live(&l);
+	/* what the map routes is counted recipient by recipient, when it is delivered */
+	if (!mail->mixed && !out->live && count(&l, &err) != PN_OK) {
 		trouble(&l, &err);
 		return;
 	}
@@ -317,7 +329,16 @@ pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mail *ma
 	else
 		leave(&l);
 	write_route(&l);
-	leave_it_to_the_map(&l);
+}
+
+bool
+pn_outbound_is_local(const struct pn_config *config, struct pn_str address, struct pn_arena *arena)
+{
+	size_t at = pn_str_find_last(address, '@');
+	struct pn_str domain = at == PN_STR_NONE ? config->hostname
+	    : pn_arena_lower(arena, pn_str_from(address, at + 1));
+
+	return pn_str_eq_nocase(domain, config->hostname) || pn_strs_has(config->local_domains, domain);
 }
 
 enum pn_status
@@ -325,7 +346,7 @@ pn_outbound_route(const struct pn_gate *gate, struct pn_str sender, int64_t now_
     struct pn_str *route, struct pn_error *err)
 {
 	struct pn_outbound_mail mail = { .email_from = sender, .sender = sender, .recipient_count = 1,
-		.dry_run = true, .now_ms = now_ms };
+		.live = true, .dry_run = true, .now_ms = now_ms };
 	struct pn_outbound out;
 
 	pn_outbound_decide(gate, &mail, arena, &out);

@@ -212,7 +212,11 @@ static int
 earlier_txn(MDB_txn *txn, void *ctx)
 {
 	struct charging *c = ctx;
+	MDB_stat charges;
+	int rc = mdb_stat(txn, c->store->state.dbi[S_CHARGES], &charges);
 
+	if (rc != 0 || charges.ms_entries == 0)
+		return rc;
 	return pn_earlier_find(c->store, txn, c->charge, c->arena, &c->earlier);
 }
 

@@ -356,7 +356,7 @@ bench_gate(const char *folder)
 
 	for (size_t i = 0; i < PN_COUNT(sizes); i++) {
 		site_open(&sites[i], folder, sizes[i]);
-		ctx[i] = (struct gate_work){ { &config, sites[i].store }, sizes[i], pn_mime_new() };
+		ctx[i] = (struct gate_work){ { .config = &config, .store = sites[i].store }, sizes[i], pn_mime_new() };
 		works[i] = (struct work){ rcpt_once, &ctx[i], 0 };
 		works[PN_COUNT(sizes) + i] = (struct work){ mail_once, &ctx[i], 0 };
 	}

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from gateway_site import Site
+from gateway_site import ODOO, Site
 
 
 def follow(site, shown):
@@ -14,9 +14,10 @@ def follow(site, shown):
 	for line in lines[shown["log"]:]:
 		print(line)
 	shown["log"] = len(lines)
-	for name, sink in (("Odoo", site.odoo), ("mailbox", site.people), ("outside", site.outside)):
-		for t in sink.messages[shown[name]:]:
-			print("%s received: to %s from <%s>" % (name, ", ".join(t.recipients), t.sender))
+	sinks = {"Odoo": site.odoo, "mailbox": site.people, **{"relay " + n: r for n, r in site.relays.items()}}
+	for name, sink in sinks.items():
+		for t in sink.messages[shown.get(name, 0):]:
+			print("%s received: to %s from <%s>, From: %s" % (name, ", ".join(t.recipients), t.sender, t.header("From")))
 		shown[name] = len(sink.messages)
 	sys.stdout.flush()
 
@@ -27,12 +28,17 @@ def main():
 	with Site(build) as site:
 		site.start()
 		host, port = site.address()
-		print("listening on %s port %d (port 25), %d (submission); for example:\n" % (host, port, site.address("submission")[1]))
+		submission = site.address("submission")[1]
+		print("listening on %s port %d (port 25), %d (submission); for example:\n" % (host, port, submission))
 		print("    swaks --server %s:%d --from ann@customer.example --to sales@acme.example" % (host, port))
 		print("    swaks --server %s:%d --from ann@customer.example --to catchall@acme.example" % (host, port))
-		print("    %s/postern -c %s stats\n" % (build, site.conf))
-		print("aliases: sales@ support@; catchall@ bounce@; a person: joe@ (all at acme.example).  ^C ends it.\n", flush=True)
-		shown = {"log": 0, "Odoo": 0, "mailbox": 0, "outside": 0}
+		print("    swaks --server %s:%d -au %s -ap %s --from bounce@acme.example --h-From bob@acme.example "
+		    "--to ann@customer.example" % (host, submission, *ODOO))
+		print("    %s/postern -c %s stats" % (build, site.conf))
+		print("    %s/postern -c %s relays\n" % (build, site.conf))
+		print("aliases: sales@ support@; catchall@ bounce@; a person: joe@ (all at acme.example); relays: %s.  ^C ends it.\n"
+		    % ", ".join(site.relays), flush=True)
+		shown = {"log": 0}
 		try:
 			while True:
 				follow(site, shown)

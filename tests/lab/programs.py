@@ -51,6 +51,7 @@ class Program(Resource):
 		for name, value in SANITIZER_ENV.items():
 			env[name] = value + (":" + env[name] if env.get(name) else "")
 		env.update(self.env)
+		self.began = time.monotonic()
 		with open(self.stderr_path, "ab") as err:
 			self.process = base.start_group([self.binary] + self.args, stdout=err, stderr=err, cwd=self.cwd, env=env,
 			    **({"user": self.user, "extra_groups": ["postfix"]} if self.user else {}))
@@ -63,7 +64,12 @@ class Program(Resource):
 			base.end_group(self.process)
 			self.process = None		# nothing to stop: close() must not report it again
 			raise LabError("%s ended with %s\n%s" % (self.binary, code, self.stderr()))
-		return all(socket_listens(p) for p in self.sockets)
+		return all(socket_listens(p) for p in self.sockets) and self._is_open()
+
+	def _is_open(self):
+		"""A socket is bound as 0600 and given its group and mode right after: Postfix may only then come in."""
+		return (all(stat.S_IMODE(os.stat(p).st_mode) != 0o600 for p in self.sockets) or "started" in self.stderr()
+		    or time.monotonic() - self.began > 1)
 
 	def stderr(self):
 		try:

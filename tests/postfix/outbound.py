@@ -162,6 +162,10 @@ class Outbound(Gateway):
 		"""Asserts that it was put off; the log line."""
 		return self.pf.wait_log(r".*%s: .*status=deferred.*" % result.queue_id).group(0)
 
+	def tell_health(self, name, event, words="no answer"):
+		"""As the follower of Postfix's log would: "down", "limit" or "well"."""
+		run(self.ctx.program("tests/wire/relay_health"), self.state, name, event, words, check=0)
+
 	def deliver(self):
 		"""A new attempt for everything."""
 		self.pf.flush()
