@@ -4,7 +4,7 @@
 /* In the order of the key table. */
 static const char *const start_only[] = {
 	"state_directory", "milter_socket", "map_socket", "policy_socket", "policy_tcp", "socket_group",
-	"socket_mode", "log", "max_sessions", "mail_log",
+	"socket_mode", "log", "max_sessions",
 	"thread_lifetime", "bounce_lifetime", "thread_limit", "window_limit", "bounce_limit",
 	"state_map_size", "directory_map_size",
 };

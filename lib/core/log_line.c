@@ -34,8 +34,8 @@ take_place(struct pn_str *rest, struct pn_log_line *out)
 	uint64_t port = 0;
 	size_t n = 0;
 
-	if (!take_until(&from, PN_STR("["), &host) || !take_until(&from, PN_STR("]"), &address)
-	    || host.n == 0 || host.n > 255 || pn_str_find(host, ' ') != PN_STR_NONE)
+	if (!take_until(&from, PN_STR("["), &host) || !take_until(&from, PN_STR("]"), &address) || host.n == 0
+	    || host.n > 255 || pn_str_find(host, ' ') != PN_STR_NONE)
 		return false;
 	if (pn_str_starts(from, PN_STR(":"))) {
 		while (n + 1 < from.n && pn_is_digit(from.p[n + 1]))
@@ -102,10 +102,12 @@ take_head(struct pn_str *rest, struct pn_log_line *out)
 
 	for (int i = 0; i < STAMP_FIELDS_MAX && pn_str_split(rest, ' ', &field);) {
 		if (field.n == 0)
-			continue;	/* "Nov  5" */
+			continue; /* "Nov  5" */
 		if (pn_str_ends(field, PN_STR("]:"))) {
+			if (i < 2 || rest->p == NULL)
+				return false;
 			out->time = pn_str_trim(pn_str_head(all, (size_t)(before.p - all.p)));
-			return i >= 2 && read_tag(field, out);
+			return read_tag(field, out);
 		}
 		before = field;
 		i++;
@@ -140,7 +142,8 @@ is_limit(struct pn_str text)
 
 	text = pn_str_head(text, sizeof(words) - 1);
 	while (pn_str_split(&text, ' ', &word)) {
-		bool opens = pn_str_find(word, '<') != PN_STR_NONE, closes = pn_str_find(word, '>') != PN_STR_NONE;
+		bool opens = pn_str_find(word, '<') != PN_STR_NONE,
+		     closes = pn_str_find(word, '>') != PN_STR_NONE;
 
 		if (!in_angles && !opens && pn_str_find(word, '@') == PN_STR_NONE) {
 			memcpy(words + n, word.p, word.n);
@@ -158,12 +161,14 @@ enum place { NOWHERE, PLACE, NAME };
 static const struct saying {
 	struct pn_str before;
 	enum place place;
-	struct pn_str after;		/* the relay's own words stand behind it */
+	struct pn_str after; /* the relay's own words stand behind it */
 	enum pn_health_event event;
-	bool words_decide;		/* it answered: that alone is no failure */
+	bool words_decide; /* it answered: that alone is no failure */
 } sayings[] = {
-#define SAYING(before, place, after, event, words_decide) \
-	{ { before, sizeof(before) - 1 }, place, { after, sizeof(after) - 1 }, event, words_decide }
+#define SAYING(before, place, after, event, words_decide)                                                    \
+	{                                                                                                    \
+		{ before, sizeof(before) - 1 }, place, { after, sizeof(after) - 1 }, event, words_decide     \
+	}
 	SAYING("connect to ", PLACE, ": ", PN_HEALTH_NO_CONNECTION, false),
 	SAYING("unable to look up host ", NAME, ": ", PN_HEALTH_NO_CONNECTION, false),
 	SAYING("Host or domain name not found. Name service error for name=", NAME, " ",
@@ -172,8 +177,8 @@ static const struct saying {
 	SAYING("lost connection with ", PLACE, " while ", PN_HEALTH_NO_SERVICE, false),
 	SAYING("conversation with ", PLACE, " timed out while ", PN_HEALTH_NO_SERVICE, false),
 	SAYING("SASL authentication failed; server ", PLACE, " said: ", PN_HEALTH_NO_LOGIN, false),
-	SAYING("SASL authentication failed; cannot authenticate to server ", PLACE, ": ",
-	    PN_HEALTH_NO_LOGIN, false),
+	SAYING("SASL authentication failed; cannot authenticate to server ", PLACE, ": ", PN_HEALTH_NO_LOGIN,
+	    false),
 	SAYING("TLS is required, but was not offered by host ", PLACE, "", PN_HEALTH_NO_TLS, false),
 	SAYING("TLS is required, but host ", PLACE, " refused to start TLS: ", PN_HEALTH_NO_TLS, false),
 	SAYING("server certificate verification failed for ", PLACE, ": ", PN_HEALTH_NO_TLS, false),
@@ -192,7 +197,7 @@ static bool
 read_reply(struct pn_str words, enum pn_health_event *event)
 {
 	if (pn_str_starts(words, PN_STR("530"))) {
-		*event = PN_HEALTH_NO_LOGIN;
+		*event = pn_str_contains(words, PN_STR("STARTTLS")) ? PN_HEALTH_NO_TLS : PN_HEALTH_NO_LOGIN;
 		return true;
 	}
 	return pn_str_starts(words, PN_STR("421"));
@@ -212,6 +217,9 @@ read_saying(const struct saying *saying, struct pn_str text, struct pn_log_line 
 		return false;
 	if (saying->place == NAME && !take_until(&rest, saying->after, &who.host))
 		return false;
+	/* what it was replaced with is not the relay's */
+	if (saying->before.n == 0)
+		text = rest = pn_str_head(rest, pn_str_find_str(rest, PN_STR("\" with \"")));
 	out->event = saying->event;
 	if (saying->words_decide)
 		failed = read_reply(rest, &out->event);
@@ -220,7 +228,7 @@ read_saying(const struct saying *saying, struct pn_str text, struct pn_log_line 
 		failed = true;
 	}
 	out->failed = failed;
-	out->text = saying->before.n == 0 ? rest : text;
+	out->text = text;
 	if (out->host.n == 0) {
 		out->host = who.host;
 		out->port = who.port;

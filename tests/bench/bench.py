@@ -19,8 +19,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 sys.path.insert(0, HERE)
 
+import auth  # noqa: E402
 import page  # noqa: E402
+import policy  # noqa: E402
 from base import children_of  # noqa: E402
+from cpu import cpu_us, run_time_us  # noqa: E402
 from lab import MilterClient, MilterProcess, Postfix, Program, TempDir, wait_until  # noqa: E402
 
 RCPT = "sales@acme.example"
@@ -233,24 +236,13 @@ class Bench:
 		result["memory"] = self.memory()
 		self.say("the milter alone")
 		result["alone"] = self.alone()
+		self.say("the policy service")
+		result["policy"] = policy.measure(self.build, run, self.rounds, 5000 if self.quick else 30000)
+		self.say("authentication")
+		result["auth"] = auth.measure(self.build, self.rounds, 0.3 if self.quick else 1)
 		result["postfix"] = self.through_postfix()
 		result["load_after"] = os.getloadavg()[0]
 		return result
-
-
-def cpu_us(pid, with_dead_children=False):
-	with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
-		words = f.read().rpartition(")")[2].split()
-	return sum(int(w) for w in words[11:15 if with_dead_children else 13]) * 1000000 / os.sysconf("SC_CLK_TCK")
-
-
-def run_time_us(pid):
-	"""Of a process with one thread; exact where cpu_us() counts ticks."""
-	try:
-		with open("/proc/%d/schedstat" % pid, encoding="ascii") as f:
-			return int(f.read().split()[0]) / 1000
-	except (FileNotFoundError, ProcessLookupError):
-		return 0
 
 
 def resident(pid):
@@ -280,6 +272,9 @@ def machine():
 		"System": first(r'^PRETTY_NAME="(.*)"', "/etc/os-release"),
 		"Postfix": output("postconf", "-h", "mail_version"),
 		"libmilter, LMDB": "%s, %s" % (package("libmilter1.0.1"), package("liblmdb0")),
+		"libevent, postfwd": "%s, %s" % (package("libevent-core-2.1-7"), package("postfwd")),
+		"opendkim, opendmarc, policyd-spf": "%s, %s, %s" % tuple(map(package, ("opendkim", "opendmarc",
+		    "postfix-policyd-spf-python"))),
 		"Compiler": output("gcc", "-dumpfullversion"),
 		"File system of queue and state": output("df", "--output=fstype", tempfile.gettempdir()).split()[-1],
 	}

@@ -6,7 +6,7 @@
 
 #include "postern/arena.h"
 #include "postern/clock.h"
-#include "postern/store.h"
+#include "postern/quota.h"
 
 enum { LOOKUPS = 300000, UPDATES = 100000, SENDERS = 50000 };
 
@@ -188,6 +188,26 @@ bench_mails(struct pn_store *store)
 	print_rate("admit_lease_window_thread", UPDATES, pn_clock_mono_us() - start, "mails/s");
 }
 
+/* Mails in queue ids of their own; the same ones if it is called again. */
+static void
+bench_charges(struct pn_store *store, const char *name, size_t limits)
+{
+	static const struct pn_limit both[] = { { 900000000, 86400000, false }, { 900000000, 60000, false } };
+	struct pn_error err;
+	int64_t start = pn_clock_mono_us();
+
+	for (int i = 0; i < UPDATES; i++) {
+		char id[64];
+		struct pn_charge charge = { .relay = limits > 0 ? PN_STR("limited") : PN_STR("free"), .limits = both,
+			.limit_count = limits, .recipients = 1, .now_ms = pn_clock_now_ms() };
+		struct pn_charge_result out;
+
+		charge.queue_id = pn_str_n(id, (size_t)snprintf(id, sizeof(id), "%s%d", limits > 0 ? "L" : "F", i));
+		must(pn_quota_charge(store, &charge, &out, &err), &err);
+	}
+	print_rate(name, UPDATES, pn_clock_mono_us() - start, "charges/s");
+}
+
 static void
 remove_files(const char *path)
 {
@@ -222,6 +242,9 @@ main(int argc, char **argv)
 	bench_windows(store, "window_updates_1_thread", 1);
 	bench_windows(store, "window_updates_8_threads", 8);
 	bench_mails(store);
+	bench_charges(store, "charge_new", 2);
+	bench_charges(store, "charge_again", 2);
+	bench_charges(store, "charge_unlimited", 0);
 	pn_store_close(store);
 	remove_files(path);
 	return 0;

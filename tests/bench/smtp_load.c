@@ -1,9 +1,12 @@
-/* SMTP load: smtp_load PORT RECIPIENT SESSIONS MAILS [MAILS-PER-CONNECTION]
+/* SMTP load: smtp_load [-o] [-s BODY-SIZE] [-d ZONE -f FIRST -n COUNT] [-k KEY] PORT RECIPIENT SESSIONS MAILS
  *
- * Sends MAILS mails of 2 kB to 127.0.0.1 over SESSIONS connections at once, as
- * a sending server does: MAIL, RCPT and DATA in one packet (RFC 2920), several
- * mails per connection.  Each mail has a Message-ID and a sender of its own,
- * so that no loop window fills.  Prints `name value unit` lines; fails on the
+ * Sends MAILS mails to 127.0.0.1 over SESSIONS connections at once, as a
+ * sending server does: MAIL, RCPT and DATA in one packet (RFC 2920), 20 mails
+ * per connection.  Each mail has a Message-ID and a sender of its own, so that
+ * no loop window fills.  With -d the senders are of COUNT domains, dFIRST.ZONE
+ * and so on; with -k the mails are signed for them with that key, selector
+ * "bench", before the first one is sent; with -o they have no Received field,
+ * as from a client of the house.  Prints `name value unit` lines; fails on the
  * first answer that is not the expected one. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -11,11 +14,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "load.h"
+#include "postern/buf.h"
+#include "postern/dkim_sign.h"
 
-enum { INPUT = 4096, OUTPUT = 8192, BODY = 1500 };
+enum { INPUT = 4096, OUTPUT = 1024, BODY = 1500, PER_CONNECTION = 20, ARENA_LIMIT = 1 << 30 };
 
 /* What is waited for. */
 enum step { GREETING, HELLO, MAIL, RCPT, DATA, END, BYE };
@@ -26,17 +32,23 @@ struct session {
 	char in[INPUT];
 	size_t in_n;
 	size_t sent;		/* mails on this connection */
+	size_t mail;		/* which one is under way */
 	int64_t began_us, dot_us;
 };
 
 static struct load {
 	struct sockaddr_in server;
 	const char *rcpt;
-	size_t mails, per_connection;
+	const char *zone;	/* NULL: all senders are of sender.example */
+	size_t first, domains;
+	size_t mails;
+	bool own;
 	size_t begun, done;
-	unsigned run;
+	unsigned long long run;
 	struct spans eom, whole;
-	char body[BODY + 1];
+	struct pn_arena *arena;
+	struct pn_str *heads;	/* of each mail */
+	struct pn_str body;
 	int poll;
 } load;
 
@@ -67,22 +79,32 @@ open_session(struct session *s)
 		fail("cannot connect", "is Postfix there?");
 }
 
+static struct pn_str
+domain_of(size_t mail)
+{
+	if (load.zone == NULL)
+		return PN_STR("sender.example");
+	return pn_arena_printf(load.arena, "d%zu.%s", load.first + mail % load.domains, load.zone);
+}
+
 static void
 send_envelope(struct session *s)
 {
 	char out[OUTPUT];
+	struct pn_str domain;
 	int n;
 
-	if (load.begun == load.mails || s->sent == load.per_connection) {
+	if (load.begun == load.mails || s->sent == PER_CONNECTION) {
 		put(s, "QUIT\r\n", 6);
 		s->step = BYE;
 		return;
 	}
-	load.begun++;
+	s->mail = load.begun++;
 	s->sent++;
+	domain = domain_of(s->mail);
 	s->began_us = pn_clock_mono_us();
-	n = snprintf(out, sizeof(out), "MAIL FROM:<u%x.%zu@sender.example>\r\nRCPT TO:<%s>\r\nDATA\r\n", load.run,
-	    load.begun, load.rcpt);
+	n = snprintf(out, sizeof(out), "MAIL FROM:<u%llx.%zu@" PN_STR_FMT ">\r\nRCPT TO:<%s>\r\nDATA\r\n", load.run,
+	    s->mail, PN_STR_ARG(domain), load.rcpt);
 	put(s, out, (size_t)n);
 	s->step = MAIL;
 }
@@ -90,27 +112,16 @@ send_envelope(struct session *s)
 static void
 send_message(struct session *s)
 {
-	char out[OUTPUT];
-	/* begun may have grown since the envelope: the time makes the id unique */
-	int64_t now = pn_clock_mono_us();
-	int n = snprintf(out, sizeof(out),
-	    "Received: from client.sender.example (client.sender.example [192.0.2.7])\r\n"
-	    "\tby out.sender.example (Postfix) with ESMTPS id 4Zq1xY3Jk2z9vNm\r\n"
-	    "\tfor <%s>; Mon, 6 Jul 2026 10:00:00 +0000 (UTC)\r\n"
-	    "From: Ann Example <u%x.%d.%lld@sender.example>\r\n"
-	    "To: Sales <%s>\r\n"
-	    "Subject: An offer for twelve chairs and one table\r\n"
-	    "Date: Mon, 6 Jul 2026 10:00:00 +0000\r\n"
-	    "Message-ID: <%x.%d.%lld@sender.example>\r\n"
-	    "MIME-Version: 1.0\r\n"
-	    "Content-Type: text/plain; charset=utf-8\r\n"
-	    "Content-Transfer-Encoding: 8bit\r\n"
-	    "User-Agent: Mail\r\n"
-	    "\r\n%s.\r\n",
-	    load.rcpt, load.run, s->fd, (long long)now, load.rcpt, load.run, s->fd, (long long)now, load.body);
+	struct pn_str head = load.heads[s->mail];
+	struct iovec parts[] = {
+		{ (void *)(uintptr_t)head.p, head.n },
+		{ (void *)(uintptr_t)load.body.p, load.body.n },
+		{ (void *)(uintptr_t)".\r\n", 3 },
+	};
 
 	s->dot_us = pn_clock_mono_us();
-	put(s, out, (size_t)n);
+	if (writev(s->fd, parts, 3) != (ssize_t)(head.n + load.body.n + 3))
+		fail("cannot write", "a message");
 	s->step = END;
 }
 
@@ -192,26 +203,135 @@ run(struct session *sessions, size_t n)
 	}
 }
 
+/* -- the mails ------------------------------------------------------------------ */
+
+static struct pn_dkim_key *
+read_key(const char *path)
+{
+	char text[OUTPUT * 8];
+	FILE *f = fopen(path, "rb");
+	struct pn_dkim_key *key;
+	struct pn_error err;
+
+	if (f == NULL || pn_dkim_key_parse(pn_str_n(text, fread(text, 1, sizeof(text), f)), &key, &err) != PN_OK)
+		fail("no key", path);
+	(void)fclose(f);
+	return key;
+}
+
+static void
+add_field(struct pn_buf *head, const struct pn_field *field)
+{
+	pn_buf_addf(head, PN_STR_FMT ":", PN_STR_ARG(field->name));
+	for (size_t i = 0; i < field->raw.n; i++) {
+		if (field->raw.p[i] == '\n')
+			pn_buf_add_char(head, '\r');
+		pn_buf_add_char(head, field->raw.p[i]);
+	}
+	pn_buf_add(head, PN_STR("\r\n"));
+}
+
+static struct pn_str
+make_head(size_t mail, const struct pn_dkim_key *key, const unsigned char *hash)
+{
+	struct pn_str domain = domain_of(mail), who = pn_arena_printf(load.arena, "u%llx.%zu@" PN_STR_FMT, load.run,
+	    mail, PN_STR_ARG(domain));
+	const struct pn_dkim_signer signer = { .domain = domain, .selector = PN_STR("bench"), .key = key };
+	const struct pn_dkim_signing how = { .relaxed_header = true, .relaxed_body = true, .now = pn_clock_now() };
+	struct pn_field fields[] = {
+		{ PN_STR("Received"), pn_arena_printf(load.arena,
+		    " from client.sender.example (client.sender.example [192.0.2.7])\n"
+		    "\tby out.sender.example (Postfix) with ESMTPS id 4Zq1xY3Jk2z9vNm\n"
+		    "\tfor <%s>; Mon, 6 Jul 2026 10:00:00 +0000 (UTC)", load.rcpt) },
+		{ PN_STR("From"), pn_arena_printf(load.arena, " Ann Example <" PN_STR_FMT ">", PN_STR_ARG(who)) },
+		{ PN_STR("To"), pn_arena_printf(load.arena, " Sales <%s>", load.rcpt) },
+		{ PN_STR("Subject"), PN_STR(" An offer for twelve chairs and one table") },
+		{ PN_STR("Date"), PN_STR(" Mon, 6 Jul 2026 10:00:00 +0000") },
+		{ PN_STR("Message-ID"), pn_arena_printf(load.arena, " <" PN_STR_FMT ">", PN_STR_ARG(who)) },
+		{ PN_STR("MIME-Version"), PN_STR(" 1.0") },
+		{ PN_STR("Content-Type"), PN_STR(" text/plain; charset=utf-8") },
+		{ PN_STR("Content-Transfer-Encoding"), PN_STR(" 8bit") },
+		{ PN_STR("User-Agent"), PN_STR(" Mail") },
+	};
+	struct pn_field signature;
+	struct pn_error err = { "" };
+	struct pn_buf head;
+	struct pn_str text;
+
+	pn_buf_init(&head, OUTPUT * 8);
+	if (key != NULL && pn_dkim_sign((struct pn_fields){ fields, PN_COUNT(fields) }, hash, &signer, 1, &how,
+	    load.arena, &signature, &err) != PN_OK)
+		fail("cannot sign", err.text);
+	if (key != NULL)
+		add_field(&head, &signature);
+	for (size_t i = load.own; i < PN_COUNT(fields); i++)
+		add_field(&head, &fields[i]);
+	pn_buf_add(&head, PN_STR("\r\n"));
+	text = pn_arena_dup(load.arena, pn_buf_str(&head));
+	pn_buf_done(&head);
+	return text;
+}
+
+static void
+make_mails(size_t size, const char *key_file)
+{
+	struct pn_dkim_key *key = key_file == NULL ? NULL : read_key(key_file);
+	struct pn_dkim_body *body = pn_dkim_body_new(true);
+	unsigned char hash[PN_DKIM_HASH_SIZE];
+	char *text = pn_arena_alloc(load.arena, size);
+
+	size -= size % 75;
+	for (size_t i = 0; i < size; i++)
+		text[i] = i % 75 == 73 ? '\r' : i % 75 == 74 ? '\n' : (char)('a' + i % 23);
+	load.body = pn_str_n(text, size);
+	pn_dkim_body_add(body, load.body);
+	pn_dkim_body_end(body, hash);
+	load.heads = PN_ARENA_ARRAY(load.arena, struct pn_str, load.mails);
+	for (size_t i = 0; i < load.mails; i++)
+		load.heads[i] = make_head(i, key, hash);
+	pn_dkim_body_free(body);
+	pn_dkim_key_free(key);
+}
+
+static size_t
+number(const char *text)
+{
+	return strtoul(text, NULL, 10);
+}
+
 int
 main(int argc, char **argv)
 {
-	size_t sessions = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-	struct session *all = calloc(sessions + 1, sizeof(*all));
+	size_t size = BODY, sessions;
+	const char *key = NULL;
+	struct session *all;
 	int64_t began;
+	int option;
 
-	load.mails = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
-	if (all == NULL || sessions == 0 || load.mails == 0)
-		fail("usage", "smtp_load PORT RECIPIENT SESSIONS MAILS [MAILS-PER-CONNECTION]");
-	load.per_connection = argc > 5 ? strtoul(argv[5], NULL, 10) : 20;
+	load.domains = 1;
+	while ((option = getopt(argc, argv, "os:d:f:n:k:")) != -1)
+		switch (option) {
+		case 'o': load.own = true; break;
+		case 's': size = number(optarg); break;
+		case 'd': load.zone = optarg; break;
+		case 'f': load.first = number(optarg); break;
+		case 'n': load.domains = number(optarg); break;
+		case 'k': key = optarg; break;
+		default: fail("usage", "see the head of its source");
+		}
+	argv += optind;
+	if (argc - optind != 4 || load.domains == 0 || (sessions = number(argv[2])) == 0
+	    || (load.mails = number(argv[3])) == 0 || (all = calloc(sessions, sizeof(*all))) == NULL)
+		fail("usage", "see the head of its source");
 	load.server = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) },
-		.sin_port = htons((uint16_t)strtoul(argv[1], NULL, 10)) };
-	load.rcpt = argv[2];
-	load.run = (unsigned)getpid();
+		.sin_port = htons((uint16_t)number(argv[0])) };
+	load.rcpt = argv[1];
+	load.run = (unsigned long long)pn_clock_now_ms();
+	load.arena = pn_arena_new(ARENA_LIMIT);
+	make_mails(size, key);
 	load.poll = epoll_create1(EPOLL_CLOEXEC);
 	load.eom = spans_new(load.mails);
 	load.whole = spans_new(load.mails);
-	for (size_t i = 0; i < BODY; i++)
-		load.body[i] = i % 75 == 73 ? '\r' : i % 75 == 74 ? '\n' : (char)('a' + i % 23);
 	began = pn_clock_mono_us();
 	run(all, sessions < load.mails ? sessions : load.mails);
 	(void)printf("rate %.1f mails/s\n", (double)load.mails * 1e6 / (double)(pn_clock_mono_us() - began));

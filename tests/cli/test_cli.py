@@ -1172,7 +1172,7 @@ def pages(ctx):
 
 def test_every_command_has_a_page(ctx):
 	names = [os.path.basename(p) for p in pages(ctx)]
-	for name in ["postern.1", "postern-milter.8", "postern-policy.8", "postern.conf.5"] + ["postern-%s.1" % c for c in commands(ctx)]:
+	for name in ["postern.1", "postern-milter.8", "postern-policy.8", "postern-health.8", "postern.conf.5"] + ["postern-%s.1" % c for c in commands(ctx)]:
 		assert name in names, name
 
 

@@ -76,7 +76,7 @@ static const struct {
 	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
 	{ "one with blanks",
 	    PLAIN TO_R1 "dsn=5.1.1, status=bounced (host localhost[127.0.0.1] said: 550 5.1.1 "
-		"<\"the daily sending limit\"@far.test>: unknown (in reply to RCPT TO command))",
+		"<\"a daily limit x\"@far.test>: unknown (in reply to RCPT TO command))",
 	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
 	{ "later, while others are tried", PLAIN "1E46FA7849B: host localhost[127.0.0.1] said: 450 4.2.0 no (in "
 	    "reply to RCPT TO command)", NOTHING, "", "", "", 0, WELL },
@@ -122,6 +122,10 @@ static const struct {
 	    PLAIN TO_R1 "dsn=5.7.0, status=bounced (host localhost[127.0.0.1] said: 530 5.7.0 authentication "
 		"required (in reply to MAIL FROM command))",
 	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, PN_HEALTH_NO_LOGIN },
+	{ "wants TLS",
+	    PLAIN TO_R1 "dsn=5.7.0, status=bounced (host localhost[127.0.0.1] said: 530 5.7.0 Must issue a STARTTLS "
+		"command first (in reply to MAIL FROM command))",
+	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, PN_HEALTH_NO_TLS },
 	{ "does not know the password",
 	    PLAIN TO_R1 "dsn=4.7.8, status=deferred (SASL authentication failed; server localhost[127.0.0.1] "
 		"said: 535 5.7.8 wrong)",
@@ -215,6 +219,7 @@ static const struct {
 	    NOTHING, "", "", "", 0, WELL },
 	{ "a port that is none", PLAIN "connect to x[1.1.1.1]:65536: no", NOTHING, "", "", "", 0, WELL },
 	{ "no time", "postfix/postern-plain/smtp[1]: connect to x[1.1.1.1]:25: no", NOTHING, "", "", "", 0, WELL },
+	{ "no words", "Nov 20 17:28:41 mx postfix/postern-plain/smtp[1]:", NOTHING, "", "", "", 0, WELL },
 	{ "nothing", "", NOTHING, "", "", "", 0, WELL },
 	{ "blanks", "                                              ", NOTHING, "", "", "", 0, WELL },
 };
