@@ -106,6 +106,11 @@ $(BUILD)/tests/unit/test_sasl_plugin: $(BUILD)/tests/unit/test_sasl_plugin.o $(B
 $(BUILD)/tests/fuzz/replay_token_answer: $(addprefix $(BUILD)/,tests/fuzz/fuzz_token_answer.o tests/fuzz/replay.o \
     broker/answer.o libpostern.a)
 	$(call test_program,-ljansson)
+DOCTOR_SRC := $(wildcard cli/doctor_*.c)
+$(BUILD)/tests/unit/test_doctor: $(BUILD)/tests/unit/test_doctor.o $(DOCTOR_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpostern.a
+	$(call test_program,-lcmocka -ljansson)
+$(BUILD)/tests/fuzz/replay_doctor: $(addprefix $(BUILD)/,tests/fuzz/fuzz_doctor.o tests/fuzz/replay.o) $(DOCTOR_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libpostern.a
+	$(call test_program)
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libpostern.a
 	$(call test_program,-lcmocka -ljansson -lconfuse)
 $(BUILD)/tests/conformance/run: $(addprefix $(BUILD)/tests/conformance/,run.o mail_server.o tools.o world.o) $(BUILD)/libpostern.a
@@ -164,6 +169,7 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(BUILD)/fuzz/libpostern.a: $(LIB_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/fuzz/fuzz_token_answer: $(BUILD)/fuzz/obj/broker/answer.o
+$(BUILD)/fuzz/fuzz_doctor: $(DOCTOR_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libpostern.a
 	@echo "  LD   $@"
 	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIB_LIBS) -ljansson
@@ -173,6 +179,7 @@ demo run: deps
 	$(Q)$(PYTHON) tests/demo/$@.py $(BUILD)
 
 bench: deps
+	$(Q)scripts/deps postfwd opendkim opendmarc postfix-policyd-spf-python iproute2
 	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 	$(Q)$(PYTHON) tests/bench/bench.py $(BUILD) docs/performance.md $(BENCHFLAGS)
 

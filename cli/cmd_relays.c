@@ -7,13 +7,26 @@
 #define BY_OPERATOR "closed by the operator"
 
 static const struct column columns[] = {
-	{ "name", false }, { "address", false }, { "security", false }, { "state", false }, { "until", false },
-	{ "used", false }, { "last_success", false }, { "last_failure", false }, { "reason", false },
+	{ "name", false },
+	{ "address", false },
+	{ "security", false },
+	{ "state", false },
+	{ "until", false },
+	{ "used", false },
+	{ "last_success", false },
+	{ "last_failure", false },
+	{ "reason", false },
 };
 
 static const struct column preset_columns[] = {
-	{ "preset", false }, { "host", false }, { "port", true }, { "other_ports", false }, { "security", false },
-	{ "authentication", false }, { "limits", false }, { "login", false },
+	{ "preset", false },
+	{ "host", false },
+	{ "port", true },
+	{ "other_ports", false },
+	{ "security", false },
+	{ "authentication", false },
+	{ "limits", false },
+	{ "login", false },
 };
 
 static const char *const securities[] = {
@@ -26,7 +39,7 @@ static const char *const securities[] = {
 
 struct status {
 	const char *state;
-	int64_t until_ms;		/* 0: not closed, or nobody knows */
+	int64_t until_ms; /* 0: not closed, or nobody knows */
 	struct pn_str reason;
 };
 
@@ -53,8 +66,9 @@ shown_use(const struct pn_relay *relay, const struct pn_quota_use *use, struct p
 
 	for (size_t i = 0; i < relay->limit_count; i++)
 		if (relay->limits[i].window_ms > 0)
-			pn_strs_add(&parts, pn_arena_printf(arena, "%llu/%llu %s", (unsigned long long)use[i].used,
-			    (unsigned long long)use[i].most, unit_name(&relay->limits[i])));
+			pn_strs_add(&parts,
+			    pn_arena_printf(arena, "%llu/%llu %s", (unsigned long long)use[i].used,
+				(unsigned long long)use[i].most, unit_name(&relay->limits[i])));
 	return pn_strs_join(parts.list, PN_STR(", "), arena);
 }
 
@@ -63,7 +77,8 @@ static void
 find_spent(const struct pn_relay *relay, const struct pn_quota_use *use, struct status *out)
 {
 	for (size_t i = 0; i < relay->limit_count; i++)
-		if (relay->limits[i].window_ms > 0 && use[i].used >= use[i].most && use[i].opens_ms >= out->until_ms) {
+		if (relay->limits[i].window_ms > 0 && use[i].used >= use[i].most
+		    && use[i].opens_ms >= out->until_ms) {
 			out->state = "spent";
 			out->until_ms = use[i].opens_ms;
 		}
@@ -81,7 +96,9 @@ status_of(const struct pn_relay *relay, const struct pn_health *health, const st
 	else if (pn_health_is_closed(health, now_ms)) {
 		bool for_ever = health->closed_until_ms == PN_HEALTH_UNTIL_OPENED;
 
-		status.state = by_operator || for_ever ? "closed" : health->closed_by_provider ? "spent" : "down";
+		status.state = by_operator || for_ever ? "closed"
+		    : health->closed_by_provider       ? "spent"
+						       : "down";
 		status.until_ms = for_ever ? 0 : health->closed_until_ms;
 		status.reason = pn_str_c(health->reason);
 	} else {
@@ -200,7 +217,7 @@ set_health(struct cli *cli, struct pn_str name, bool close, int64_t for_ms, stru
 	health.reason[0] = '\0';
 	if (close) {
 		health.closed_until_ms = for_ms > 0 ? pn_clock_now_ms() + for_ms : PN_HEALTH_UNTIL_OPENED;
-		health.closed_by_provider = for_ms > 0;	/* no success opens it before */
+		health.closed_by_provider = for_ms > 0; /* no success opens it before */
 		memcpy(health.reason, BY_OPERATOR, sizeof(BY_OPERATOR));
 	}
 	return st == PN_OK ? pn_health_set(cli->store, name, &health, err) : st;

@@ -29,6 +29,13 @@ const struct command cli_commands[] = {
 	    "  --sample     a file that explains every key\n"
 	    "  --manual     the keys as postern.conf(5) describes them, in mdoc\n",
 	    cmd_config },
+	{ "doctor", "say what is wrong with the DNS of our domains, and what to publish",
+	    "[--dns SERVER] [DOMAIN ...]",
+	    "SPF, DKIM, DMARC, MX and reverse names, and what a receiver would say to each From by each\n"
+	    "relay.  Without DOMAIN: those of domain sections, from_filters and keys.  Exits with 0 when\n"
+	    "all is well, 1 with warnings, 2 with errors, 75 when the DNS cannot say.\n\n"
+	    "  --dns SERVER   asks this name server, ADDRESS or ADDRESS@PORT\n",
+	    cmd_doctor },
 	{ "explain", "show what would happen to a mail, and why",
 	    "FILE --from ADDRESS --to ADDRESS ... [--outbound]",
 	    "Runs the mail in FILE (\"-\" is standard input) through the gate without changing anything.\n\n"
@@ -41,6 +48,21 @@ const struct command cli_commands[] = {
 	    "  --sendmail       handed in with sendmail(1): nothing can be refused\n",
 	    cmd_explain },
 	{ "help", "show this list, or the help of a command", "[COMMAND]", "", cmd_help },
+	{ "keys", "make, show, check and rotate the keys of DKIM",
+	    "make DOMAIN | show DOMAIN | check [DOMAIN] | rotate DOMAIN | list [DOMAIN]",
+	    "make    a private key, its lines in both tables, and the record to publish\n"
+	    "show    what to publish, for zone files and panels\n"
+	    "check   is the published key the private key's other half?  Exits with 1 when one is not\n"
+	    "rotate  the next step from one key to another; run it again for the one after\n"
+	    "list    all keys\n\n"
+	    "  --selector S     of the new key (the date)\n"
+	    "  --type T         make: rsa, ed25519 or both (rsa)\n"
+	    "  --bits N         make: of RSA (2048)\n"
+	    "  --directory DIR  where private keys are (/etc/postern/keys)\n"
+	    "  --print          make: changes no table, prints the lines\n"
+	    "  --keep DAYS      rotate: how long the old record stays (7)\n"
+	    "  --dns SERVER     asks this name server, ADDRESS or ADDRESS@PORT\n",
+	    cmd_keys },
 	{ "loops", "show or clear the windows in which senders are counted",
 	    "list [SENDER] | clear SENDER | clear --all  [--gateway GATEWAY]",
 	    "  --gateway G  only this gateway's\n"

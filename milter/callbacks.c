@@ -87,7 +87,7 @@ ask_macros(SMFICTX *ctx)
 		{ SMFIM_CONNECT, "{daemon_name}" },
 		{ SMFIM_HELO, "" },
 		{ SMFIM_ENVFROM, "{auth_authen} {mail_mailer}" },
-		{ SMFIM_ENVRCPT, "{rcpt_addr} {rcpt_mailer}" },
+		{ SMFIM_ENVRCPT, "{rcpt_addr} {rcpt_mailer} {rcpt_host}" },
 		{ SMFIM_DATA, "" },
 		{ SMFIM_EOH, "" },
 		{ SMFIM_EOM, "i" },
@@ -188,7 +188,8 @@ on_rcpt(SMFICTX *ctx, char **argv)
 	if (s == NULL || s->snapshot == NULL)
 		return SMFIS_TEMPFAIL;
 	poke_enter();
-	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"), macro_text(ctx, "{rcpt_mailer}"), &err);
+	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"),
+	    (struct next_hop){ macro_text(ctx, "{rcpt_mailer}"), macro_text(ctx, "{rcpt_host}") }, &err);
 	poke_leave();
 	line_rcpt(s, pn_str_c(argv[0]), answer, &err);
 	return action_rcpt(ctx, answer);

@@ -7,6 +7,7 @@
 enum {
 	ARENA_LIMIT = 24 << 20,		/* what the headers of one mail may become while they are read */
 	SENDER_MAX = 2048,
+	NOTED_MAX = 8192,		/* of a field that is kept though there are too many */
 };
 
 struct session *
@@ -67,7 +68,7 @@ session_begin(struct session *s, struct pn_str sender, bool smtp, struct pn_str 
 	s->mail.takes_relay = smtp ? s->relay_daemon : !s->mail.null_sender;
 	/* what comes from our own clients is not asked for proof */
 	s->mail.outbound = smtp ? user.n > 0 || s->outbound_daemon || s->trusted_network : config->outbound_sendmail;
-	s->mail.proof.proven = s->mail.outbound ? PN_YES : PN_UNKNOWN;
+	s->mail.proof.proven = s->mail.outbound || !smtp ? PN_YES : PN_UNKNOWN;
 	s->verifies = smtp && !s->mail.outbound && config->auth.use != PN_DMARC_OFF;
 }
 
@@ -179,26 +180,28 @@ classify_as_taken(struct session *s, struct pn_str taken_for, struct pn_envelope
 	return classify(s, rcpt->address.n > 0 ? rcpt->address : rcpt->raw, &rcpt->who, err);
 }
 
-/* Does it leave this host?  The mail server names the transport; what sendmail(1)
- * brings it does not say, then the domain must tell. */
+/* Does it leave this host by a way that is ours to choose?  A next hop of smtp that is
+ * not the recipient's domain was chosen by the operator (transport_maps).  What
+ * sendmail(1) brings has no macros: then the domain must tell. */
 static bool
-leaves(const struct session *s, const struct pn_envelope_rcpt *rcpt, struct pn_str transport)
+leaves(const struct session *s, const struct pn_envelope_rcpt *rcpt, struct next_hop hop)
 {
 	const struct pn_config *config = snapshot_gate(s->snapshot)->config;
-	struct pn_str address = rcpt->address.n > 0 ? rcpt->address : rcpt->raw, domain;
+	struct pn_str address = rcpt->address.n > 0 ? rcpt->address : rcpt->raw;
 	size_t at = pn_str_find_last(address, '@');
 
 	if (rcpt->who.domain != NULL || at == PN_STR_NONE)
 		return false;
-	if (transport.n > 0)
-		return pn_str_starts(transport, PN_STR("postern-")) || pn_strs_has(config->leaving_transports, transport);
-	domain = pn_arena_lower(s->arena, pn_str_from(address, at + 1));
-	return !s->mail.smtp && !pn_str_eq_nocase(domain, config->hostname)
-	    && !pn_strs_has(config->local_domains, domain);
+	if (pn_str_starts(hop.transport, PN_STR("postern-")))
+		return !pn_str_eq(hop.transport, PN_STR("postern-redirect"));
+	if (hop.transport.n > 0)
+		return pn_strs_has(config->leaving_transports, hop.transport)
+		    && (!pn_str_eq(hop.transport, PN_STR("smtp")) || pn_str_eq_nocase(hop.host, pn_str_from(address, at + 1)));
+	return !s->mail.smtp && !pn_outbound_is_local(config, address, s->arena);
 }
 
 enum session_rcpt
-session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_str transport,
+session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct next_hop hop,
     struct pn_error *err)
 {
 	/* without a source route: Postfix drops it, and would not find what is to be deleted */
@@ -214,7 +217,7 @@ session_rcpt(struct session *s, char **argv, struct pn_str taken_for, struct pn_
 	}
 	if (answer != RCPT_ACCEPTED)
 		return answer;
-	rcpt.leaves = leaves(s, &rcpt, transport);
+	rcpt.leaves = leaves(s, &rcpt, hop);
 	rcpt.notify = parameter(argv, PN_STR("NOTIFY="), s->arena);
 	rcpt.orcpt = parameter(argv, PN_STR("ORCPT="), s->arena);
 	s->rcpts = pn_arena_grow(s->arena, s->rcpts, s->mail.rcpt_count, &s->rcpt_cap, s->mail.rcpt_count + 1,
@@ -243,6 +246,7 @@ session_header(struct session *s, struct pn_str name, struct pn_str raw)
 	s->header_bytes += name.n + raw.n + 3;
 	if (s->header_bytes > snapshot_gate(s->snapshot)->config->header_limit)
 		s->mail.over_limit = true;
+	own = own || (s->mail.over_limit && s->verifies && pn_str_eq_nocase(name, PN_STR("Authentication-Results")));
 	/* fields of ours are noted even past the limit: they are taken out */
 	if (own && ++s->own_headers > PN_OWN_HEADERS_MAX) {
 		s->mail.own_header_flood = true;
@@ -251,7 +255,7 @@ session_header(struct session *s, struct pn_str name, struct pn_str raw)
 	if (!own && (s->mail.over_limit || !is_read(s)))
 		return;
 	field = (struct pn_field){ pn_arena_dup(s->arena, name),
-		pn_arena_dup(s->arena, pn_str_head(raw, s->mail.over_limit ? 0 : raw.n)) };
+		pn_arena_dup(s->arena, pn_str_head(raw, s->mail.over_limit ? NOTED_MAX : raw.n)) };
 	s->mail.fields.v = pn_arena_grow(s->arena, s->mail.fields.v, s->mail.fields.n, &s->field_cap,
 	    s->mail.fields.n + 1, sizeof(field));
 	s->mail.fields.v[s->mail.fields.n++] = field;
@@ -272,13 +276,29 @@ begin_verification(struct session *s)
 		.sender = s->mail.sender,
 		.receiver = config->hostname,
 		.fields = s->mail.fields,
+		.cut = s->mail.over_limit,
 		.now = pn_clock_now(),
 	};
 
-	if (authenticator == NULL || s->mail.over_limit)
+	if (authenticator == NULL)
 		return;
 	memcpy(mail.client, s->client, sizeof(mail.client));
 	s->auth = pn_auth_check_new(authenticator, &config->auth, &mail, s->arena);
+}
+
+/* What a client of ours only passes on comes from outside. */
+static void
+look_at_origin(struct session *s)
+{
+	const struct pn_config *config = snapshot_gate(s->snapshot)->config;
+	struct pn_gate_mail as_ours = s->mail;
+
+	as_ours.outbound = true;
+	if (s->mail.authenticated || s->mail.proof.proven != PN_YES || pn_gate_is_outbound(config, &as_ours))
+		return;
+	s->mail.outbound = false;
+	s->mail.proof.proven = PN_UNKNOWN;
+	s->verifies = s->mail.smtp && config->auth.use != PN_DMARC_OFF;
 }
 
 void
@@ -286,6 +306,7 @@ session_end_of_headers(struct session *s)
 {
 	struct pn_signer *signer = snapshot_gate(s->snapshot)->signer;
 
+	look_at_origin(s);
 	if (s->verifies)
 		begin_verification(s);
 	if (s->mail.outbound && s->mail.takes_relay && signer != NULL)

@@ -49,12 +49,16 @@ void session_begin(struct session *session, struct pn_str sender, bool smtp, str
 /* It is over, whatever became of it. */
 void session_end(struct session *session);
 
+/* Where the mail server sends a recipient: {rcpt_mailer} and {rcpt_host}; "" where it does not say. */
+struct next_hop {
+	struct pn_str transport, host;
+};
+
 /* RCPT TO: classified, and noted when it is accepted.  taken_for: {rcpt_addr},
- * what the mail server made of the address; transport: {rcpt_mailer}, where it
- * sends it; "" where it does not say. */
+ * what the mail server made of the address; "" where it does not say. */
 enum session_rcpt { RCPT_ACCEPTED, RCPT_REFUSED, RCPT_TROUBLE, RCPT_LATER, RCPT_TOO_MANY };
 enum session_rcpt session_rcpt(struct session *session, char **argv, struct pn_str taken_for,
-    struct pn_str transport, struct pn_error *err);
+    struct next_hop hop, struct pn_error *err);
 
 void session_header(struct session *session, struct pn_str name, struct pn_str raw);
 void session_end_of_headers(struct session *session);

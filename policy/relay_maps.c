@@ -137,6 +137,9 @@ map_tls(const struct map_request *request, struct pn_error *err)
 	const struct pn_relay *relay;
 	enum pn_status st = find_relay(request, &relay, err);
 
+	/* of one without a password Postfix asks nothing else */
+	if (st == PN_OK && (relay->user.n == 0 || relay->login == PN_LOGIN_CERTIFICATE))
+		st = must_be_well(request, relay, err);
 	if (st == PN_OK)
 		write_level(relay, request->value);
 	return st;

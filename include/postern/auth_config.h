@@ -28,7 +28,8 @@ struct pn_auth_config {
 	struct pn_networks trusted_relays;	/* backup MX, a filtering service in front */
 	struct pn_networks forwarders;		/* exempt from enforce */
 	bool exempt_lists;			/* so is what a mailing list sends */
-	struct pn_strs trust_authserv;		/* earlier filters whose results are taken */
+	/* earlier filters whose results are taken; where there are trusted_relays, from these only */
+	struct pn_strs trust_authserv;
 	struct pn_str public_suffix_list;	/* file; "" = Debian's */
 	uint64_t dkim_min_bits;
 	bool dkim_accept_testing;

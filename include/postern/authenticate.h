@@ -37,6 +37,7 @@ struct pn_auth_mail {
 	struct pn_str sender;		/* MAIL FROM without <>; "" = null sender */
 	struct pn_str receiver;		/* our name */
 	struct pn_fields fields;	/* raw as on the wire */
+	bool cut;			/* there were more: signatures and authors are not looked at */
 	int64_t now;			/* seconds */
 };
 
@@ -46,7 +47,7 @@ struct pn_authentication {
 	struct pn_dkim_signatures dkim;
 	struct pn_dmarc dmarc;
 	bool relayed;			/* a trusted relay handed it in: the client is the one before it */
-	bool client_unknown;		/* that one could not be found out: SPF is none, DMARC never refuses */
+	bool client_unknown;		/* it could not be found out: SPF is none, DMARC never refuses */
 	bool exempt;			/* from dmarc = enforce: trusted relay, listed forwarder, mailing list */
 	struct pn_str reused;		/* authserv-id of an earlier filter whose results were taken; "" = none */
 	struct pn_str header;		/* value of our Authentication-Results */
@@ -66,8 +67,8 @@ void pn_auth_check_free(struct pn_auth_check *check);	/* NULL is fine; at any ti
 /* What a decision needs of it; config: of this mail. */
 struct pn_proof pn_authentication_proof(const struct pn_authentication *auth, const struct pn_auth_config *config);
 
-/* The client and its HELO name, as a Received field tells them (RFC 5321 section 4.4):
- * "from HELO (NAME [ADDRESS])".
+/* The client and its HELO name, as a Received field tells them (RFC 5321 section 4.4): "from HELO (NAME
+ * [ADDRESS])", and the ways in which Exim, Exchange, qmail and sendmail write it.
  * PN_OK, or PN_INVALID: it does not, or not in a form that is sure. */
 PN_CHECK enum pn_status pn_received_client(struct pn_str raw, unsigned char client[16], struct pn_str *helo);
 

@@ -148,6 +148,7 @@ struct pn_gateway {
 	bool unreadable_reject;		/* 550 5.6.0 for what Odoo would fail on */
 	uint64_t twin_lease;		/* seconds */
 	enum pn_require_dmarc require_dmarc;
+	struct pn_strs logins;		/* SASL logins that send for this gateway and no other */
 	struct pn_strs allowed_senders;	/* mail.gateway.allowed, normalised */
 	struct pn_strs allowed_domains;	/* mail.catchall.domain.allowed, without the alias domains; may be empty */
 };
@@ -169,6 +170,9 @@ const struct pn_gateway *pn_directory_gateway(const struct pn_directory *directo
 /* Tells one structure from another: its gateways, their domains and special
  * addresses, not their aliases.  Never 0. */
 uint64_t pn_directory_fingerprint(const struct pn_directory *directory);
+
+/* Must mail to this alias pass DMARC: by itself, or because not everybody may write to it? */
+bool pn_alias_asks_proof(const struct pn_gateway *gateway, const struct pn_alias *alias);
 
 /* Rule 6.2: do left parts at this domain count?  When mail.catchall.domain.allowed
  * is set, only at those domains and at the alias domains.  Compared exactly. */

@@ -1,6 +1,6 @@
 /* dkim.h - the signatures of a mail that comes in, and which of them count (RFC 6376, 8301, 8463).
  *
- * libopendkim canonicalises and verifies; what it is lax about is decided here, for each signature alone:
+ * libopendkim canonicalises and hashes the header; what counts is decided here, for each signature alone:
  *
  *	pass		the key's owner signed this mail as it is: counts for DMARC
  *	fail		the mail or its signature was changed, or the key is another one
@@ -76,6 +76,9 @@ struct pn_dkim_check;
  * pn_dkim_check_free(). */
 struct pn_dkim_check *pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields,
     struct pn_str from, int64_t now, struct pn_arena *arena);
+
+/* Where the keys are that will be asked for at the end: whoever can asks for them now.  In the arena. */
+struct pn_strs pn_dkim_check_keys(const struct pn_dkim_check *check);
 
 /* Is there a signature that needs the body? */
 bool pn_dkim_check_wants_body(const struct pn_dkim_check *check);

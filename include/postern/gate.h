@@ -71,6 +71,10 @@ struct pn_gate_result {
 void pn_gate_decide(const struct pn_gate *gate, const struct pn_gate_mail *mail,
     struct pn_arena *arena, struct pn_gate_result *out);
 
+/* Is it mail of ours on its way out?  A client that may send; not what carries our stamp,
+ * nor, without a login, a Received field of another host. */
+bool pn_gate_is_outbound(const struct pn_config *config, const struct pn_gate_mail *mail);
+
 /* RCPT: as pn_recipient_classify() with the store's facts. */
 PN_CHECK enum pn_status pn_gate_recipient(const struct pn_gate *gate, struct pn_str address,
     int64_t now, struct pn_arena *arena, struct pn_rcpt *out, struct pn_error *err);

@@ -16,10 +16,10 @@
 
 #include "postern/health.h"
 
-enum { PN_LOG_LINE_MAX = 8192 };	/* bytes; a longer one tells nothing */
+enum { PN_LOG_LINE_MAX = 8192 }; /* bytes; a longer one tells nothing */
 
 enum pn_log_status {
-	PN_LOG_TROUBLE,		/* on the way: .event */
+	PN_LOG_TROUBLE, /* on the way: .event */
 	PN_LOG_SENT,
 	PN_LOG_BOUNCED,
 	PN_LOG_DEFERRED,
@@ -28,16 +28,16 @@ enum pn_log_status {
 /* Everything is borrowed from the line. */
 struct pn_log_line {
 	enum pn_log_status status;
-	struct pn_str time;		/* as it stands: "Nov  5 17:28:41", "2026-11-05T17:28:41.5+01:00" */
-	struct pn_str transport;	/* last part of syslog_name: "postern-starttls" */
+	struct pn_str time; /* as it stands: "Nov  5 17:28:41", "2026-11-05T17:28:41.5+01:00" */
+	struct pn_str transport; /* last part of syslog_name: "postern-starttls" */
 	uint32_t pid;
-	struct pn_str queue_id;		/* "" = not told */
-	struct pn_str recipient;	/* without <>; "" for PN_LOG_TROUBLE */
-	struct pn_str host;		/* whom it talked to; "" = nobody, or not told */
-	uint16_t port;			/* 0: not told */
-	bool failed;			/* the relay has: .event and .text say how */
+	struct pn_str queue_id; /* "" = not told */
+	struct pn_str recipient; /* without <>; "" for PN_LOG_TROUBLE */
+	struct pn_str host; /* whom it talked to; "" = nobody, or not told */
+	uint16_t port; /* 0: not told */
+	bool failed; /* the relay has: .event and .text say how */
 	enum pn_health_event event;
-	struct pn_str text;		/* the words for people */
+	struct pn_str text; /* the words for people */
 };
 
 /* False: it is of another program, or tells nothing of a relay.  A recipient's own

@@ -30,7 +30,7 @@ struct pn_outbound_mail {
 	bool header;			/* the header is known and may be changed */
 	bool by_login;			/* a relay's sasl_users come first */
 	bool mass_mailing;
-	bool mixed;			/* others of its recipients stay here: no FILTER, no refusal, not counted */
+	bool mixed;			/* others of its recipients stay here: no FILTER, and not counted yet */
 	bool live;			/* asked by the map `route`: counted when it is delivered */
 	bool may_refuse;
 	bool dry_run;			/* nothing is counted */
@@ -50,7 +50,7 @@ struct pn_outbound {
 	enum pn_outbound_answer answer;
 	struct pn_reply reply;			/* DEFER, REFUSE */
 	struct pn_str route;			/* for FILTER; "" where it must not be set (mixed, live) */
-	bool live;				/* left to the map `route` */
+	bool live;				/* left to the map `route`, and not counted yet */
 	const struct pn_relay *relay;		/* chosen, or waited for; NULL: none */
 	enum pn_relay_step step;
 	struct pn_relay_choice choice;		/* every candidate and its state, for explain */

@@ -15,15 +15,18 @@
 enum pn_unproven { PN_UNPROVEN_ACCEPT, PN_UNPROVEN_HOLD, PN_UNPROVEN_REFUSE };
 
 struct pn_proof {
+	bool asked;			/* a recipient is an alias that asks for proof */
 	bool checked;			/* false: nothing was verified */
 	enum pn_known proven;		/* DMARC pass; not known: the DNS did not tell */
-	bool never_refuse;		/* the client behind a trusted relay could not be found out */
-	enum pn_unproven wanted;	/* by the author's domain, as far as the operator obeys it */
+	bool never_refuse;		/* the client could not be found out */
+	/* by the author's domain, as far as the operator obeys it; of what is not known: at worst */
+	enum pn_unproven wanted;
 	bool defer;			/* what is needed and not known: 451, else handed over */
 	struct pn_str author;		/* domain, for texts; "" = none */
 };
 
-/* Only a verdict that lets the mail pass can change.  decision: NULL where there is none. */
+/* Only a verdict that lets the mail pass can change; after pn_verdict_soften(), as a recipient more must not
+ * open what is closed.  decision: NULL where there is none. */
 struct pn_verdict pn_verdict_prove(struct pn_verdict verdict, const struct pn_decision *decision,
     const struct pn_proof *proof, struct pn_arena *arena);
 

@@ -78,6 +78,13 @@ PN_CHECK enum pn_status pn_quota_delivered(struct pn_store *store, struct pn_str
     struct pn_str recipient, struct pn_str relay, enum pn_delivery delivery, int64_t now_ms,
     struct pn_error *err);
 
+/* A recipient that was counted without mail key and queue id, before it was tried,
+ * was not delivered: it is taken off the newest such charge.  attempt: bytes that
+ * tell this attempt from others, the line of the log.  Told once per relay and
+ * attempt; where there is no such charge, nothing is written. */
+PN_CHECK enum pn_status pn_quota_undelivered(struct pn_store *store, struct pn_str relay,
+    struct pn_str attempt, int64_t now_ms, struct pn_error *err);
+
 /* Recipients in the window that ends now. */
 struct pn_quota_use {
 	uint64_t used;

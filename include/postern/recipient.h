@@ -37,6 +37,7 @@ struct pn_rcpt {
 	struct pn_str address;			/* lower-cased, without <>, domain as A-labels */
 	struct pn_str alias;			/* PN_RCPT_ALIAS: alias_full_name or alias_name */
 	struct pn_str model;			/* PN_RCPT_ALIAS: of the (first) alias */
+	bool asks_proof;			/* PN_RCPT_ALIAS: one of the aliases asks that mail passes DMARC */
 	struct pn_str successor;		/* PN_RCPT_RETIRED */
 	struct pn_str human;			/* PN_RCPT_ROLE: who takes it; "" = nobody configured */
 };

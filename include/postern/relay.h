@@ -108,7 +108,7 @@ const char *pn_relay_step_name(enum pn_relay_step step);	/* "from_address", ... 
 
 struct pn_relay_question {
 	struct pn_relays relays;
-	struct pn_str gateway;		/* relays of other gateways are not looked at; "" = all are */
+	struct pn_str gateway;		/* whose mail it is: relays of other gateways are not looked at; "" = nobody's */
 	struct pn_str email_from;	/* text of the From, a name allowed; "" = none */
 	struct pn_str notification;	/* N of rule 12, normalised; "" = none */
 	struct pn_str default_filter;	/* rule 12 step 5 */
@@ -159,8 +159,9 @@ struct pn_relay_candidate {
 	const struct pn_relay *relay;
 	enum pn_relay_step step;
 	struct pn_str sender;
+	struct pn_str envelope;		/* under which it would leave by this one, where the caller knows */
 	struct pn_relay_status status;
-	bool too_many;			/* recipients, for its limit per message: this mail will never fit */
+	bool too_many;			/* recipients, for one of its limits: this mail will never fit in one piece */
 };
 
 struct pn_relay_choice {
@@ -205,7 +206,7 @@ enum { PN_RELAY_ROUTE_MAX = 900 };	/* bytes: a line of a header takes 998 (RFC 5
 
 /* "transport:[host]:port, [host]:port": the chosen relay (when all are closed, the
  * one that opens first) and the open ones after it that have the same transport
- * and send the mail under the same sender, as many as fit.  waiting: the closed
+ * and send the mail under the same sender and envelope, as many as fit.  waiting: the closed
  * ones as well, as each is asked for in turn, and the mail leaves by whichever
  * opens first.
  * Everything in it was validated when it was configured and is looked at again

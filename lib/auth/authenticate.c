@@ -88,13 +88,24 @@ pn_authenticator_dns(const struct pn_authenticator *a)
 
 /* -- who sent it ---------------------------------------------------------------------- */
 
+static bool
+is_loopback(const unsigned char client[16])
+{
+	static const unsigned char v4[13] = { [10] = 0xff, [11] = 0xff, [12] = 127 }, v6[16] = { [15] = 1 };
+
+	return memcmp(client, v4, sizeof(v4)) == 0 || memcmp(client, v6, sizeof(v6)) == 0;
+}
+
 /* Behind trusted relays: the first client that is none of them, as the topmost
- * Received fields tell, which those relays have written. */
+ * Received fields tell, which those relays have written.  One that has its mail from
+ * itself does not say who brought it. */
 static void
 find_client(struct pn_auth_check *c)
 {
+	static const unsigned char nobody[16];
 	size_t hops = 0;
 
+	c->out.client_unknown = memcmp(c->mail.client, nobody, sizeof(nobody)) == 0;
 	if (!pn_networks_have(c->config->trusted_relays, c->mail.client))
 		return;
 	c->out.relayed = c->out.client_unknown = true;
@@ -109,6 +120,8 @@ find_client(struct pn_auth_check *c)
 			return;
 		if (pn_networks_have(c->config->trusted_relays, client))
 			continue;
+		if (is_loopback(client))
+			return;
 		memcpy(c->mail.client, client, sizeof(client));
 		c->mail.helo = pn_str_head(helo, HELO_MAX);
 		c->out.client_unknown = false;
@@ -132,9 +145,13 @@ ask_early(const struct pn_auth_check *c)
 {
 	struct pn_resolver *resolver = c->authenticator->resolver;
 	size_t at = pn_str_find_last(c->mail.sender, '@');
+	struct pn_strs keys;
 
 	if (resolver == NULL)
 		return;
+	keys = pn_dkim_check_keys(c->dkim);
+	for (size_t i = 0; i < keys.n; i++)
+		pn_resolver_start(resolver, keys.v[i], PN_DNS_TXT);
 	if (!c->out.client_unknown && at != PN_STR_NONE)
 		pn_resolver_start(resolver, pn_str_from(c->mail.sender, at + 1), PN_DNS_TXT);
 	for (size_t i = 0; i < c->out.from.domains.n; i++)
@@ -152,9 +169,9 @@ pn_auth_check_new(struct pn_authenticator *authenticator, const struct pn_auth_c
 	find_client(c);
 	c->out.exempt = c->out.relayed || pn_networks_have(config->forwarders, mail->client)
 	    || (config->exempt_lists && is_list_mail(mail->fields));
-	if (pn_from_identity(mail->fields, arena, &c->out.from) != PN_OK)
-		c->out.from = (struct pn_from_identity){ .more = true, .why = "too many author addresses" };
-	c->dkim = pn_dkim_check_new(authenticator->verifier, mail->fields,
+	if (mail->cut || pn_from_identity(mail->fields, arena, &c->out.from) != PN_OK)
+		c->out.from = (struct pn_from_identity){ .more = true, .why = "a header that is too large" };
+	c->dkim = pn_dkim_check_new(authenticator->verifier, mail->cut ? (struct pn_fields){ .n = 0 } : mail->fields,
 	    c->out.from.domains.n > 0 ? c->out.from.domains.v[0] : PN_STR_EMPTY, mail->now, arena);
 	ask_early(c);
 	return c;
@@ -190,18 +207,31 @@ property(const struct pn_auth_result *r, struct pn_str type, struct pn_str name)
 	return PN_STR_EMPTY;
 }
 
+static struct pn_str
+host_of(struct pn_str address)
+{
+	size_t at = pn_str_find_last(address, '@');
+
+	return at == PN_STR_NONE ? address : pn_str_from(address, at + 1);
+}
+
+/* Of a sender and of a HELO name, the sender's counts.  Ours then tells what was asked there. */
 static void
-take_spf(struct pn_auth_check *c, const struct pn_auth_result *r)
+take_spf(struct pn_auth_check *c, const struct pn_auth_result *r, bool first)
 {
 	struct pn_str from = property(r, PN_STR("smtp"), PN_STR("mailfrom"));
-	size_t at = pn_str_find_last(from, '@');
 
+	if (pn_str_eq(from, PN_STR("<>")))
+		from = PN_STR_EMPTY;
+	if (!first && from.n == 0)
+		return;
+	c->out.spf.result = PN_SPF_NONE;
 	for (enum pn_spf_result i = PN_SPF_NONE; i <= PN_SPF_PERMERROR; i++)
 		if (pn_str_eq_nocase(r->result, pn_str_c(pn_spf_result_name(i))))
 			c->out.spf.result = i;
-	if (from.n == 0)
-		from = property(r, PN_STR("smtp"), PN_STR("helo"));
-	c->out.spf.domain = at == PN_STR_NONE ? from : pn_str_from(from, at + 1);
+	c->mail.sender = from;
+	c->mail.helo = property(r, PN_STR("smtp"), PN_STR("helo"));
+	c->out.spf.domain = from.n > 0 ? host_of(from) : c->mail.helo;
 }
 
 static void
@@ -217,6 +247,9 @@ take_dkim(struct pn_auth_check *c, const struct pn_auth_result *r)
 		.b = property(r, PN_STR("header"), PN_STR("b")),
 		.result = PN_DKIM_NEUTRAL,
 	};
+	/* one of the two is enough (RFC 8601 section 2.7.1), and i= is d= or below it */
+	if (s->domain.n == 0)
+		s->domain = pn_arena_lower(c->arena, host_of(s->identity));
 	for (enum pn_dkim_result i = PN_DKIM_NONE; i <= PN_DKIM_PERMERROR; i++)
 		if (pn_str_eq_nocase(r->result, pn_str_c(pn_dkim_result_name(i))))
 			s->result = i;
@@ -227,6 +260,9 @@ take_dkim(struct pn_auth_check *c, const struct pn_auth_result *r)
 static bool
 reuse(struct pn_auth_check *c)
 {
+	/* who comes past the filter in front can write its name as well */
+	if (c->config->trusted_relays.n > 0 && !c->out.relayed)
+		return false;
 	for (size_t i = 0; i < c->config->trust_authserv.n; i++) {
 		struct pn_auth_results earlier;
 		bool spf = false;
@@ -236,7 +272,7 @@ reuse(struct pn_auth_check *c)
 		c->out.dkim.v = PN_ARENA_ARRAY(c->arena, struct pn_dkim_signature, earlier.n);
 		for (size_t j = 0; j < earlier.n; j++) {
 			if (pn_str_eq_nocase(earlier.v[j].method, PN_STR("spf"))) {
-				take_spf(c, &earlier.v[j]);
+				take_spf(c, &earlier.v[j], !spf);
 				spf = true;
 			} else if (pn_str_eq_nocase(earlier.v[j].method, PN_STR("dkim"))) {
 				take_dkim(c, &earlier.v[j]);
@@ -255,11 +291,10 @@ reuse(struct pn_auth_check *c)
 static void
 check_spf(struct pn_auth_check *c, const struct pn_dns *dns)
 {
-	static const unsigned char nobody[16];
 	struct pn_spf_question question = { .helo = c->mail.helo, .sender = c->mail.sender, .receiver = c->mail.receiver,
 		.now = c->mail.now };
 
-	if (c->out.client_unknown || memcmp(c->mail.client, nobody, sizeof(nobody)) == 0)
+	if (c->out.client_unknown)
 		return;
 	memcpy(question.client, c->mail.client, sizeof(question.client));
 	pn_spf_check(&question, dns, c->arena, &c->out.spf);
@@ -308,7 +343,7 @@ write_header(struct pn_auth_check *c)
 		pn_auth_results_add_dkim(&results, pn_str_c(pn_dkim_result_name(s->result)), s->reason, s->domain,
 		    s->identity, s->algorithm, s->selector, s->b, c->arena);
 	}
-	if (c->out.dkim.n == 0)
+	if (c->out.dkim.n == 0 && !c->mail.cut)
 		pn_auth_results_add(&results, PN_STR("dkim"), PN_STR("none"), PN_STR_EMPTY, c->arena);
 	pn_auth_results_add_dmarc(&results, &c->out.dmarc, c->arena);
 	c->out.header = pn_auth_results_write(&results, c->arena);
@@ -337,12 +372,22 @@ pn_auth_check_end(struct pn_auth_check *c, struct pn_authentication *out)
 
 /* -- for the decision ------------------------------------------------------------------------- */
 
+/* A temporary error may hide any policy but one that is known to be none; more authors than
+ * are read may hide a protected one. */
 static enum pn_unproven
 wanted(const struct pn_authentication *auth, const struct pn_auth_config *config)
 {
-	if (config->use != PN_DMARC_ENFORCE || auth->exempt || auth->dmarc.result != PN_DMARC_FAIL)
+	const struct pn_dmarc *dmarc = &auth->dmarc;
+
+	if (config->use != PN_DMARC_ENFORCE || auth->exempt)
 		return PN_UNPROVEN_ACCEPT;
-	switch (auth->dmarc.disposition) {
+	if (auth->from.more)
+		return PN_UNPROVEN_REFUSE;
+	if (dmarc->result == PN_DMARC_TEMPERROR)
+		return dmarc->policy == PN_DMARC_NONE ? PN_UNPROVEN_ACCEPT : PN_UNPROVEN_REFUSE;
+	if (dmarc->result != PN_DMARC_FAIL)
+		return PN_UNPROVEN_ACCEPT;
+	switch (dmarc->disposition) {
 	case PN_DMARC_UNSET:
 	case PN_DMARC_NONE:
 		break;
@@ -361,7 +406,7 @@ pn_authentication_proof(const struct pn_authentication *auth, const struct pn_au
 	return (struct pn_proof){
 		.checked = true,
 		.proven = auth->dmarc.result == PN_DMARC_PASS ? PN_YES
-		    : auth->dmarc.result == PN_DMARC_TEMPERROR ? PN_UNKNOWN : PN_NO,
+		    : auth->dmarc.result == PN_DMARC_TEMPERROR && !auth->from.more ? PN_UNKNOWN : PN_NO,
 		.never_refuse = auth->client_unknown,
 		.wanted = wanted(auth, config),
 		.defer = config->trouble == PN_AUTH_TROUBLE_DEFER,

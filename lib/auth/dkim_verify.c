@@ -1,17 +1,18 @@
 #include <opendkim/dkim.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "dkim_canon.h"
+#include "dkim_public_keys.h"
 #include "dkim_signature.h"
 #include "dkim_tags.h"
 #include "postern/dkim_key.h"
+#include "postern/dkim_sign.h"
 
 enum {
 	FIELDS_MAX = 2000,
 	FIELDS_SIZE = 1024 * 1024,
 	SIGNATURE_SIZE = 32 * 1024,	/* libopendkim gives the whole mail up at 64 kB */
-	KEY_SIZE = 1000,		/* its buffer for a record */
+	KEY_SIZE = 1000,
 	REASON_SIZE = 200,
 };
 
@@ -20,12 +21,14 @@ static const uint64_t any_time = 1000000000;
 
 struct pn_dkim_verifier {
 	DKIM_LIB *lib;
+	struct dkim_public_keys *keys;
 	struct pn_dkim_policy policy;
 };
 
 /* A signature the library knows of. */
 struct candidate {
 	struct pn_dkim_signature *signature;
+	const struct pn_dkim_claim *claim;
 	DKIM_SIGINFO *sig;
 	bool asked;			/* for the record */
 	enum pn_status found;
@@ -38,10 +41,10 @@ struct pn_dkim_check {
 	struct pn_arena *arena;
 	DKIM *dkim;			/* NULL: nothing to verify */
 	struct pn_dkim_signatures list;
+	struct pn_dkim_claim *claims;	/* of each of them */
 	struct candidate known[PN_DKIM_CHECKED];
 	size_t known_n;
-	bool any_body;
-	char last;			/* byte of the body */
+	struct pn_dkim_body *bodies[2];	/* simple, relaxed; NULL: no signature wants it */
 };
 
 const char *
@@ -93,22 +96,14 @@ on_prescreen(DKIM *dkim, DKIM_SIGINFO **sigs, int nsigs)
 	return DKIM_CBSTAT_CONTINUE;
 }
 
-/* The record as we have read it, in the few words that the library reads alike. */
+/* It canonicalises and hashes the header; keys are asked for and decoded here, where they are kept. */
 static DKIM_CBSTAT
 on_key(DKIM *dkim, DKIM_SIGINFO *sig, u_char *buf, size_t size)
 {
-	const struct pn_dkim_check *check = dkim_get_user_context(dkim);
-
-	for (size_t i = 0; i < check->known_n; i++) {
-		const struct pn_dkim_record *record = &check->known[i].record;
-		int n;
-
-		if (check->known[i].sig != sig)
-			continue;
-		n = snprintf((char *)buf, size, "v=DKIM1; k=%s; p=" PN_STR_FMT,
-		    pn_dkim_key_type_name(record->type), PN_STR_ARG(record->key));
-		return n > 0 && (size_t)n < size ? DKIM_CBSTAT_CONTINUE : DKIM_CBSTAT_ERROR;
-	}
+	(void)dkim;
+	(void)sig;
+	(void)buf;
+	(void)size;
 	return DKIM_CBSTAT_ERROR;
 }
 
@@ -121,6 +116,7 @@ pn_dkim_verifier_new(const struct pn_dkim_policy *policy)
 
 	if (verifier == NULL || (verifier->lib = dkim_init(NULL, NULL)) == NULL)
 		pn_out_of_memory();
+	verifier->keys = dkim_public_keys_new();
 	verifier->policy = *policy;
 	if (verifier->policy.min_rsa_bits == 0)
 		verifier->policy.min_rsa_bits = PN_DKIM_RSA_MIN;
@@ -138,6 +134,7 @@ pn_dkim_verifier_free(struct pn_dkim_verifier *verifier)
 	if (verifier == NULL)
 		return;
 	dkim_close(verifier->lib);
+	dkim_public_keys_free(verifier->keys);
 	free(verifier);
 }
 
@@ -159,13 +156,14 @@ read_signatures(struct pn_dkim_check *check, struct pn_fields fields, const stru
 	check->list.unlisted = n > PN_DKIM_LISTED ? n - PN_DKIM_LISTED : 0;
 	n -= check->list.unlisted;
 	check->list.v = PN_ARENA_ARRAY(check->arena, struct pn_dkim_signature, n);
+	check->claims = PN_ARENA_ARRAY(check->arena, struct pn_dkim_claim, n);
 	for (size_t i = 0; check->list.n < n; i++) {
 		struct pn_dkim_signature *signature = &check->list.v[check->list.n];
 
 		if (!is_signature(&fields.v[i]))
 			continue;
 		pn_dkim_signature_read(pn_str_head(fields.v[i].raw, SIGNATURE_SIZE), limits, check->arena,
-		    signature);
+		    signature, &check->claims[check->list.n]);
 		if (fields.v[i].raw.n > SIGNATURE_SIZE)
 			decide(signature, PN_DKIM_NEUTRAL, PN_STR("the field is too large"));
 		check->list.n++;
@@ -252,7 +250,8 @@ feed_fields(struct pn_dkim_check *check, struct pn_fields fields)
 		if (is_signature(&fields.v[i])) {
 			if (at == check->list.n || !is_fit(check, &check->list.v[at++]))
 				continue;
-			check->known[check->known_n++].signature = &check->list.v[at - 1];
+			check->known[check->known_n].signature = &check->list.v[at - 1];
+			check->known[check->known_n++].claim = &check->claims[at - 1];
 		}
 		if (is_field_name(fields.v[i].name))
 			feed_field(check, &fields.v[i], &buf);
@@ -270,6 +269,17 @@ is_open(const struct pn_dkim_check *check)
 		if (check->list.v[i].result == PN_DKIM_NONE)
 			return true;
 	return false;
+}
+
+static void
+prepare_bodies(struct pn_dkim_check *check)
+{
+	for (size_t i = 0; i < check->known_n; i++) {
+		bool relaxed = check->known[i].claim->relaxed_body;
+
+		if (check->known[i].signature->result == PN_DKIM_NONE && check->bodies[relaxed] == NULL)
+			check->bodies[relaxed] = pn_dkim_body_new(relaxed);
+	}
 }
 
 struct pn_dkim_check *
@@ -296,14 +306,19 @@ pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields, st
 	feed_fields(check, fields);
 	if (dkim_eoh(check->dkim) != DKIM_STAT_OK)
 		decide_rest(check, PN_DKIM_NEUTRAL, PN_STR("the header cannot be processed"));
+	prepare_bodies(check);
 	return check;
 }
 
 void
 pn_dkim_check_free(struct pn_dkim_check *check)
 {
-	if (check != NULL && check->dkim != NULL)
+	if (check == NULL)
+		return;
+	if (check->dkim != NULL)
 		(void)dkim_free(check->dkim);
+	pn_dkim_body_free(check->bodies[false]);
+	pn_dkim_body_free(check->bodies[true]);
 }
 
 /* -- the body -- */
@@ -314,34 +329,28 @@ pn_dkim_check_wants_body(const struct pn_dkim_check *check)
 	return is_open(check);
 }
 
-static void
-feed_body(struct pn_dkim_check *check, const char *p, size_t n)
-{
-	if (n > 0)
-		(void)dkim_body(check->dkim, (u_char *)(uintptr_t)p, n);
-}
-
-/* An LF alone confuses the library; on the wire it is CRLF. */
 void
 pn_dkim_check_body(struct pn_dkim_check *check, struct pn_str chunk)
 {
-	size_t from = 0;
-
-	if (chunk.n == 0 || !is_open(check))
-		return;
-	for (size_t i = 0; i < chunk.n; i++) {
-		if (chunk.p[i] != '\n' || (i > 0 ? chunk.p[i - 1] : check->last) == '\r')
-			continue;
-		feed_body(check, chunk.p + from, i - from);
-		feed_body(check, "\r", 1);
-		from = i;
-	}
-	feed_body(check, chunk.p + from, chunk.n - from);
-	check->any_body = true;
-	check->last = chunk.p[chunk.n - 1];
+	for (size_t i = 0; i < PN_COUNT(check->bodies); i++)
+		if (check->bodies[i] != NULL)
+			pn_dkim_body_add(check->bodies[i], chunk);
 }
 
 /* -- the keys -- */
+
+struct pn_strs
+pn_dkim_check_keys(const struct pn_dkim_check *check)
+{
+	struct pn_strs_builder names = { .arena = check->arena };
+
+	for (size_t i = 0; i < check->known_n; i++)
+		if (check->known[i].signature->result == PN_DKIM_NONE)
+			pn_strs_add(&names, pn_arena_printf(check->arena, PN_STR_FMT "._domainkey." PN_STR_FMT,
+			    PN_STR_ARG(check->known[i].signature->selector),
+			    PN_STR_ARG(check->known[i].signature->domain)));
+	return names.list;
+}
 
 static bool
 same_key(const struct pn_dkim_signature *a, const struct pn_dkim_signature *b)
@@ -388,55 +397,71 @@ judge_record(struct pn_dkim_check *check, struct candidate *c)
 		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is not for subdomains (t=s)"));
 	else if (c->record.testing && !check->verifier->policy.accept_testing)
 		decide(signature, PN_DKIM_POLICY, PN_STR("the key is only tested (t=y)"));
-	else
-		return;
-	dkim_sig_ignore(c->sig);
 }
 
 /* -- what came of it -- */
 
 static void
-judge(struct pn_dkim_check *check, struct candidate *c)
+judge_hashes(struct pn_dkim_check *check, struct candidate *c, struct pn_str header, struct pn_str body)
 {
 	struct pn_dkim_signature *signature = c->signature;
-	int error = dkim_sig_geterror(c->sig);
-	bool rsa = c->record.type == PN_DKIM_RSA;
-	const char *text;
+	enum pn_status st = dkim_public_keys_verify(check->verifier->keys, &c->record, header, c->claim->signature,
+	    check->arena, &signature->key_bits);
 
-	if (rsa && dkim_sig_getkeysize(c->sig, &signature->key_bits) != DKIM_STAT_OK)
-		signature->key_bits = 0;
-	if (error == DKIM_SIGERROR_BADSIG)
-		decide(signature, PN_DKIM_FAIL, dkim_sig_getbh(c->sig) == DKIM_SIGBH_MISMATCH
-		    ? PN_STR("the body was changed")
-		    : PN_STR("the header was changed, or the key is another one"));
-	else if (error == DKIM_SIGERROR_KEYDECODE || error == DKIM_SIGERROR_KEYFAIL)
+	if (st == PN_NOT_FOUND)
 		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key cannot be used"));
-	else if (error != DKIM_SIGERROR_OK || !DKIM_SIG_CHECK(c->sig)) {
-		text = dkim_sig_geterrorstr(error);
-		decide(signature, PN_DKIM_NEUTRAL, pn_str_c(text != NULL ? text : "cannot be verified"));
-	} else if (rsa && signature->key_bits < check->verifier->policy.min_rsa_bits)
+	else if (st != PN_OK)
+		decide(signature, PN_DKIM_FAIL, PN_STR("the header was changed, or the key is another one"));
+	else if (!pn_str_eq(c->claim->body_hash, body))
+		decide(signature, PN_DKIM_FAIL, PN_STR("the body was changed"));
+	else if (c->record.type == PN_DKIM_RSA && signature->key_bits < check->verifier->policy.min_rsa_bits)
 		decide(signature, PN_DKIM_POLICY, pn_arena_printf(check->arena,
 		    "an RSA key of %u bits is too small", signature->key_bits));
 	else
 		decide(signature, PN_DKIM_PASS, PN_STR_EMPTY);
 }
 
+/* Of a signature with an error of its own there are no hashes. */
+static void
+judge(struct pn_dkim_check *check, struct candidate *c, const struct pn_str *bodies)
+{
+	int error = dkim_sig_geterror(c->sig);
+	const char *text = dkim_sig_geterrorstr(error);
+	void *header, *body;		/* of the body it has seen nothing */
+	size_t header_n, body_n;
+
+	if (error != DKIM_SIGERROR_UNKNOWN
+	    || dkim_sig_gethashes(c->sig, &header, &header_n, &body, &body_n) != DKIM_STAT_OK)
+		decide(c->signature, PN_DKIM_NEUTRAL,
+		    pn_str_c(error != DKIM_SIGERROR_UNKNOWN && text != NULL ? text : "cannot be verified"));
+	else
+		judge_hashes(check, c, pn_str_n(header, header_n), bodies[c->claim->relaxed_body]);
+}
+
 struct pn_dkim_signatures
 pn_dkim_check_end(struct pn_dkim_check *check, const struct pn_dns *dns)
 {
+	unsigned char hashes[2][PN_DKIM_HASH_SIZE];
+	struct pn_str bodies[2];
+
 	if (!is_open(check))
 		return check->list;
-	for (size_t i = 0; i < check->known_n; i++)
+	for (size_t i = 0; i < check->known_n; i++) {
 		if (check->known[i].signature->result == PN_DKIM_NONE) {
 			find_record(check, &check->known[i], dns);
 			judge_record(check, &check->known[i]);
 		}
-	/* RFC 6376 section 3.4.3: a body ends in CRLF */
-	if (check->any_body && check->last != '\n')
-		feed_body(check, "\r\n", 2);
+		/* the library only ends its hashes */
+		dkim_sig_ignore(check->known[i].sig);
+	}
 	(void)dkim_eom(check->dkim, NULL);
+	for (size_t i = 0; i < PN_COUNT(bodies); i++) {
+		bodies[i] = pn_str_n((const char *)hashes[i], PN_DKIM_HASH_SIZE);
+		if (check->bodies[i] != NULL)
+			pn_dkim_body_end(check->bodies[i], hashes[i]);
+	}
 	for (size_t i = 0; i < check->known_n; i++)
 		if (check->known[i].signature->result == PN_DKIM_NONE)
-			judge(check, &check->known[i]);
+			judge(check, &check->known[i], bodies);
 	return check->list;
 }

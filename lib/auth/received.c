@@ -32,31 +32,75 @@ skip_blanks(struct pn_str text)
 	return text;
 }
 
+static struct pn_str
+take_word(struct pn_str *text)
+{
+	struct pn_str word;
+	size_t n = 0;
+
+	while (n < text->n && !pn_is_space(text->p[n]))
+		n++;
+	word = pn_str_head(*text, n);
+	*text = skip_blanks(pn_str_from(*text, n));
+	return word;
+}
+
+/* "[ADDRESS]", perhaps with ":PORT" */
+static bool
+parse_literal(struct pn_str text, unsigned char client[16])
+{
+	size_t end = pn_str_find(text, ']');
+
+	if (end == PN_STR_NONE || text.p[0] != '[')
+		return false;
+	if (end + 1 < text.n && text.p[end + 1] != ':' && !pn_is_space(text.p[end + 1]))
+		return false;
+	return parse_address(pn_str_n(text.p + 1, end - 1), client);
+}
+
+/* What the server says of the client, up to the first ")". */
+static bool
+parse_comment(struct pn_str helo, struct pn_str comment, unsigned char client[16])
+{
+	size_t open = pn_str_find(comment, '['), n = 0;
+
+	while (n < comment.n && (pn_is_alnum(comment.p[n]) || memchr("._-:@", comment.p[n], 5) != NULL))
+		n++;
+	/* Exchange, qmail: (ADDRESS) */
+	if (n == comment.n)
+		return parse_address(comment, client);
+	/* Exim, of a client that has no name: from [ADDRESS] (helo=NAME) */
+	if (open == PN_STR_NONE)
+		return (pn_str_starts(comment, PN_STR("helo=")) || pn_str_starts(comment, PN_STR("port=")))
+		    && parse_literal(helo, client);
+	/* Postfix, sendmail, Exim: (NAME [ADDRESS]), ([ADDRESS]:PORT helo=NAME), (NAME [ADDRESS] (may be forged)) */
+	comment = skip_blanks(pn_str_from(comment, n));
+	return pn_str_find(pn_str_from(comment, 1), '[') == PN_STR_NONE && parse_literal(comment, client);
+}
+
 /* The address is taken from the first comment only, and only if nothing in it could
  * be another one: its HELO name is the client's own words. */
 enum pn_status
 pn_received_client(struct pn_str raw, unsigned char client[16], struct pn_str *helo)
 {
-	struct pn_str text = skip_blanks(pn_str_head(raw, FIELD_MAX)), comment;
-	size_t end = 0, open, close;
+	struct pn_str text = skip_blanks(pn_str_head(raw, FIELD_MAX)), name;
+	size_t end, at;
 
-	if (!pn_str_starts_nocase(text, PN_STR("from")) || text.n < 5 || !pn_is_space(text.p[4]))
+	if (!pn_str_eq_nocase(take_word(&text), PN_STR("from")))
 		return PN_INVALID;
-	text = skip_blanks(pn_str_from(text, 4));
-	while (end < text.n && !pn_is_space(text.p[end]))
-		end++;
-	*helo = pn_str_head(text, end);
-	text = skip_blanks(pn_str_from(text, end));
-	if (helo->n == 0 || helo->p[0] == '(' || text.n == 0 || text.p[0] != '(')
+	name = take_word(&text);
+	end = pn_str_find(text, ')');
+	if (name.n == 0 || pn_str_find(name, '(') != PN_STR_NONE || pn_str_find(name, ')') != PN_STR_NONE
+	    || end == PN_STR_NONE || text.p[0] != '(')
 		return PN_INVALID;
-	close = pn_str_find(text, ')');
-	if (close == PN_STR_NONE)
+	text = pn_str_n(text.p + 1, end - 1);
+	if (!parse_comment(name, text, client))
 		return PN_INVALID;
-	comment = pn_str_n(text.p + 1, close - 1);
-	open = pn_str_find(comment, '[');
-	close = pn_str_find(comment, ']');
-	if (open == PN_STR_NONE || close == PN_STR_NONE || close < open || pn_str_find(comment, '(') != PN_STR_NONE
-	    || pn_str_find_last(comment, '[') != open || pn_str_find_last(comment, ']') != close)
-		return PN_INVALID;
-	return parse_address(pn_str_n(comment.p + open + 1, close - open - 1), client) ? PN_OK : PN_INVALID;
+	at = pn_str_find_str(text, PN_STR("helo="));
+	if (at != PN_STR_NONE) {
+		text = pn_str_from(text, at + 5);
+		name = take_word(&text);
+	}
+	*helo = name;
+	return PN_OK;
 }

@@ -6,8 +6,13 @@
 #include <unistd.h>
 
 #include "postern/buf.h"
+#include "postern/clock.h"
 
-enum { TABLE_MAX = 64 << 20, READ_STEP = 64 << 10 };
+enum {
+	TABLE_MAX = 64 << 20,
+	READ_STEP = 64 << 10,
+	LOOK_SECONDS = 3,	/* for what is published for the keys of one mail */
+};
 
 struct pn_signer {
 	struct pn_sign_config config;
@@ -130,10 +135,10 @@ pn_signer_relaxed_body(const struct pn_signer *s)
 /* The world must be able to verify it: what the DNS does not tell is no reason not
  * to sign. */
 static bool
-is_published(const struct pn_signer *s, const struct pn_signing_key *k, const struct pn_dkim_key *key,
+is_published(const struct pn_dns *dns, const struct pn_signing_key *k, const struct pn_dkim_key *key,
     struct pn_arena *arena, struct pn_error *err)
 {
-	return !s->has_dns || pn_dkim_key_matches(key, k->domain, k->selector, &s->dns, arena, err) != PN_NO;
+	return dns == NULL || pn_dkim_key_matches(key, k->domain, k->selector, dns, arena, err) != PN_NO;
 }
 
 static size_t
@@ -141,14 +146,18 @@ usable_keys(struct pn_signer *s, const struct pn_signing_key *keys, size_t n, st
     struct pn_dkim_signer *signers, struct pn_signed *out)
 {
 	struct pn_strs_builder domains = { .arena = arena }, refused = { .arena = arena };
+	struct pn_dns_budget budget;
+	struct pn_dns dns;
 	struct pn_error err = { "" };
 	size_t used = 0;
 
+	pn_dns_budget_init(&budget, s->dns, PN_SIGNING_KEYS, pn_clock_mono_us() + LOOK_SECONDS * 1000000);
+	dns = pn_dns_budget_port(&budget);
 	for (size_t i = 0; i < n; i++) {
 		const struct pn_dkim_key *key;
 
 		if (pn_key_ring_get(s->ring, keys[i].key, &key, &err) != PN_OK
-		    || !is_published(s, &keys[i], key, arena, &err)) {
+		    || !is_published(s->has_dns ? &dns : NULL, &keys[i], key, arena, &err)) {
 			pn_strs_add(&refused, pn_arena_dup(arena, pn_str_c(err.text)));
 			continue;
 		}

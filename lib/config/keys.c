@@ -211,6 +211,9 @@ static const struct pn_key gateway_keys[] = {
 	{ "require_dmarc", CHOICE(D, row.require_dmarc, enum pn_require_dmarc), "no", 0, 0, "no contacts all",
 	    "Whose mail must pass DMARC: nobody's; mail to aliases that only partners, followers or employees may "
 	    "write to; or all", NULL },
+	{ "logins", LIST(D, row.logins), "{}", 0, 10000, NULL,
+	    "SASL logins whose outbound mail is this gateway's alone: it leaves by no relay of another one, whatever "
+	    "its From and its sender say", "{\"odoo-acme\"}" },
 	{ "twin_lease", TIME(D, row.twin_lease), "60s", 0, 3600, NULL,
 	    "How long the same Message-ID is told to come back later (451) after it was accepted; 0 never",
 	    NULL },

@@ -82,6 +82,13 @@ pn_gateway_default_from(const struct pn_gateway *gateway, struct pn_str address)
 }
 
 bool
+pn_alias_asks_proof(const struct pn_gateway *gateway, const struct pn_alias *alias)
+{
+	return alias->require_dmarc || gateway->require_dmarc == PN_REQUIRE_DMARC_ALL
+	    || (gateway->require_dmarc == PN_REQUIRE_DMARC_CONTACTS && alias->contact != PN_CONTACT_EVERYONE);
+}
+
+bool
 pn_gateway_local_counts(const struct pn_gateway *gateway, struct pn_str domain)
 {
 	if (gateway->allowed_domains.n == 0 || pn_strs_has(gateway->allowed_domains, domain))

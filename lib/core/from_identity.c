@@ -239,6 +239,9 @@ judge(struct finder *finder, const struct element *element)
 	finder->strict += element->angles > 0 || element->addresses > 0;
 	if (element->behind)
 		return "something stands behind an address";
+	/* who decodes it first may find one: ceo=?utf-8?q?=40b.example?=, a@x.example */
+	if (element->words > 0 && element->addresses == 0 && element->angles == 0)
+		return "a name without an address";
 	if (element->angles == 0 && (element->at || (element->addresses > 0 && element->words > 1)))
 		return "something stands beside an address";
 	return NULL;
@@ -299,6 +302,17 @@ read_field(struct finder *finder, struct pn_str raw)
 		note_angles(finder, decoded);
 }
 
+/* An address that Odoo sees must have a domain that can be told; any other could be anybody's. */
+static void
+note_as_odoo(struct finder *finder, struct pn_str addr)
+{
+	size_t at = pn_str_find_last(addr, '@');
+
+	note_each_at(finder, addr);
+	if (at == PN_STR_NONE || !note(finder, pn_str_from(addr, at + 1)))
+		object(finder, "an address without a domain, as Odoo reads it");
+}
+
 /* The application's own reading. */
 static enum pn_status
 read_as_odoo(struct finder *finder, struct pn_fields fields)
@@ -319,7 +333,7 @@ read_as_odoo(struct finder *finder, struct pn_fields fields)
 	if (status != PN_OK)
 		object(finder, "a From field that Odoo cannot read");
 	for (size_t i = 0; i < boxes.n; i++)
-		note_each_at(finder, boxes.v[i].addr);
+		note_as_odoo(finder, boxes.v[i].addr);
 	return PN_OK;
 }
 

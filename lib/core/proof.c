@@ -1,31 +1,24 @@
 #include "postern/proof.h"
 
-/* An alias asks for proof by itself, or because not everybody may write to it. */
+/* Odoo asks nobody for proof: one route that does is enough.  Of a mail that was not
+ * read, or not understood, the recipients must tell. */
 static bool
-alias_asks(const struct pn_gateway *gateway, const struct pn_alias *alias)
+is_asked(const struct pn_gateway *gateway, const struct pn_decision *decision, const struct pn_proof *proof)
 {
-	return alias != NULL && (alias->require_dmarc
-	    || (gateway->require_dmarc == PN_REQUIRE_DMARC_CONTACTS && alias->contact != PN_CONTACT_EVERYONE));
-}
-
-/* Where one of several routes would take the mail as it is, Odoo deals with the rest. */
-static bool
-is_asked(const struct pn_gateway *gateway, const struct pn_decision *decision)
-{
-	if (gateway->require_dmarc == PN_REQUIRE_DMARC_ALL)
+	if (gateway->require_dmarc == PN_REQUIRE_DMARC_ALL || proof->asked)
 		return true;
-	if (decision == NULL || decision->outcome != PN_ROUTED || decision->route_count == 0)
-		return false;
+	if (decision == NULL || decision->outcome == PN_ERROR)
+		return gateway->require_dmarc == PN_REQUIRE_DMARC_CONTACTS;
 	for (size_t i = 0; i < decision->route_count; i++)
-		if (!alias_asks(gateway, decision->routes[i].alias))
-			return false;
-	return true;
+		if (decision->routes[i].alias != NULL && pn_alias_asks_proof(gateway, decision->routes[i].alias))
+			return true;
+	return false;
 }
 
 static struct pn_str
 author_of(const struct pn_proof *proof)
 {
-	return proof->author.n > 0 ? proof->author : PN_STR("nobody");
+	return proof->author.n > 0 ? proof->author : PN_STR("no author");
 }
 
 static struct pn_verdict
@@ -53,27 +46,20 @@ pn_verdict_prove(struct pn_verdict verdict, const struct pn_decision *decision, 
 {
 	struct pn_verdict v = verdict;
 
-	if (!pn_verdict_admits(&verdict) || proof->proven == PN_YES)
+	bool known = proof->checked && proof->proven != PN_UNKNOWN, asked = is_asked(verdict.gateway, decision, proof);
+
+	if (!pn_verdict_admits(&verdict) || proof->proven == PN_YES || proof->never_refuse)
+		return verdict;
+	if (!asked && (!proof->checked || proof->wanted == PN_UNPROVEN_ACCEPT))
 		return verdict;
 	v.rule = PN_RULE_DMARC;
-	if (is_asked(verdict.gateway, decision)) {
-		if (proof->never_refuse || ((proof->proven == PN_UNKNOWN || !proof->checked) && !proof->defer))
-			return verdict;
-		if (proof->proven == PN_UNKNOWN || !proof->checked)
-			return defer(v);
+	if (!known)
+		return proof->defer ? defer(v) : verdict;
+	if (asked)
 		return refuse(v, proof, "this address takes mail from proven senders only", arena);
-	}
-	if (!proof->checked || proof->never_refuse || proof->proven != PN_NO)
-		return verdict;
-	switch (proof->wanted) {
-	case PN_UNPROVEN_ACCEPT:
-		break;
-	case PN_UNPROVEN_HOLD:
-		v.action = PN_ACTION_HOLD;
-		v.reason = PN_STR("its domain wants unproven mail quarantined");
-		return v;
-	case PN_UNPROVEN_REFUSE:
+	if (proof->wanted == PN_UNPROVEN_REFUSE)
 		return refuse(v, proof, "this mail does not come from where it says", arena);
-	}
-	return verdict;
+	v.action = PN_ACTION_HOLD;
+	v.reason = PN_STR("its domain wants unproven mail quarantined");
+	return v;
 }

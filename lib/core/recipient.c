@@ -165,6 +165,8 @@ find_alias(const struct question *q, struct pn_rcpt *out)
 	out->kind = PN_RCPT_ALIAS;
 	out->alias = by_full ? found.v[0].full : found.v[0].local;
 	out->model = found.v[0].model;
+	for (size_t i = 0; i < found.n; i++)
+		out->asks_proof = out->asks_proof || pn_alias_asks_proof(q->domain->gateway, &found.v[i]);
 	return PN_OK;
 }
 

@@ -16,6 +16,7 @@ struct search {
 	struct wanted from;
 	struct wanted notification;
 	bool keep_from;			/* steps that replace the From are not open */
+	bool may_force;			/* without a filter that matches, the From stays as it is (rule 15) */
 	bool mass_only;
 	bool mass_apart;		/* relays for mass mailing only by 1a and 1b */
 };
@@ -114,7 +115,7 @@ is_usable(const struct search *s, const struct pn_relay *relay)
 	const struct pn_relay_question *q = s->q;
 
 	return relay->active && (relay->owner.n == 0 || pn_str_eq(relay->owner, q->user))
-	    && (relay->gateway.n == 0 || q->gateway.n == 0 || pn_str_eq(relay->gateway, q->gateway))
+	    && (relay->gateway.n == 0 || pn_str_eq(relay->gateway, q->gateway))
 	    && (!s->mass_only || relay->mass_mailing);
 }
 
@@ -273,7 +274,8 @@ collect_groups(const struct search *s, bool by_login, struct pn_relay_choice *ch
 	}
 	collect(s, PN_RELAY_NO_FILTER, choice);
 	if (choice->n == 0 && s->mass_only) {
-		collect(s, PN_RELAY_FORCED, choice);
+		if (s->may_force)
+			collect(s, PN_RELAY_FORCED, choice);
 	} else if (choice->n == 0 && !s->keep_from) {
 		collect(s, PN_RELAY_ANY, choice);
 		choice->warning = choice->n > 0;
@@ -286,7 +288,7 @@ is_too_many(const struct pn_relay *relay, uint64_t recipients, uint64_t *most)
 	bool found = false;
 
 	for (size_t i = 0; i < relay->limit_count; i++)
-		if (relay->limits[i].window_ms == 0 && relay->limits[i].most < recipients
+		if (relay->limits[i].most < recipients
 		    && (!found || relay->limits[i].most < *most)) {
 			*most = relay->limits[i].most;
 			found = true;
@@ -362,6 +364,7 @@ pn_relay_choose(const struct pn_relay_request *request, struct pn_arena *arena, 
 		s.mass_only = request->mass_mailing && has_mass_relay(&s);
 		s.mass_apart = !s.mass_only;
 		s.keep_from = !request->rewrite || s.mass_only;
+		s.may_force = request->rewrite;
 		collect_groups(&s, request->by_login, &choice);
 		st = ask_states(request, arena, &choice, err);
 	}

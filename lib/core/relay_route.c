@@ -196,7 +196,7 @@ may_follow(const struct pn_relay_candidate *first, const struct pn_relay_candida
 {
 	return (waiting || c->status.state == PN_RELAY_OPEN) && !first->relay->own_transport && !c->relay->own_transport
 	    && pn_str_eq(modes[c->relay->security], modes[first->relay->security])
-	    && pn_str_eq(c->sender, first->sender);
+	    && pn_str_eq(c->sender, first->sender) && pn_str_eq(c->envelope, first->envelope);
 }
 
 enum pn_status

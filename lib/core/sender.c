@@ -195,7 +195,9 @@ has_field(struct pn_fields fields, struct pn_str mark)
 bool
 pn_is_mass_mailing(struct pn_fields fields, struct pn_str from, const struct pn_mass_marks *marks)
 {
-	if (has_field(fields, PN_STR("List-Unsubscribe")) && has_field(fields, PN_STR("Precedence")))
+	/* a discussion group (rule 16) has both marks, too, and whoever wrote in its From */
+	if (has_field(fields, PN_STR("List-Unsubscribe")) && has_field(fields, PN_STR("Precedence"))
+	    && !has_field(fields, PN_STR("List-Post")) && !has_field(fields, PN_STR("List-Id")))
 		return true;
 	for (size_t i = 0; i < marks->headers.n; i++)
 		if (has_field(fields, marks->headers.v[i]))

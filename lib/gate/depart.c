@@ -80,6 +80,12 @@ depart(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_ar
 
 	if (leaving.n == 0 || !mail->takes_relay)
 		return;
+	if (mail->smtp && mail->over_limit) {
+		/* its From cannot be judged, nor what must not leave taken out */
+		out->closing = (struct pn_closing){ .action = PN_ACTION_REFUSE,
+			.reply = { "552", "5.3.4", PN_STR("the header is larger than header_limit") } };
+		return;
+	}
 	if (mail->smtp && pn_departure_floods(mail->fields)) {
 		out->closing = (struct pn_closing){ .action = PN_ACTION_REFUSE,
 			.reply = { "550", "5.6.0", PN_STR("too many From, Bcc or Return-Path header fields") } };

@@ -287,6 +287,22 @@ find_gateways(struct passage *p)
 	}
 }
 
+static struct pn_verdict
+prove(const struct passage *p, const struct pn_gate_part *part, struct pn_verdict verdict)
+{
+	struct pn_proof proof = p->mail->proof;
+
+	for (size_t i = 0; i < p->mail->rcpt_count; i++)
+		proof.asked = proof.asked || (p->mail->rcpts[i].who.gateway == part->gateway
+		    && p->mail->rcpts[i].who.asks_proof);
+	verdict = pn_verdict_prove(verdict, part->has_decision ? &part->decision : NULL, &proof, p->arena);
+	/* sendmail(1) can be told nothing: somebody must look at it */
+	if (!p->mail->smtp && verdict.rule == PN_RULE_DMARC
+	    && (verdict.action == PN_ACTION_REFUSE || verdict.action == PN_ACTION_DEFER))
+		verdict.action = PN_ACTION_HOLD;
+	return verdict;
+}
+
 static void
 decide_parts(struct passage *p)
 {
@@ -299,9 +315,10 @@ decide_parts(struct passage *p)
 	for (size_t i = 0; i < out->part_count; i++) {
 		struct pn_gate_part *part = &out->parts[i];
 
-		part->decided = pn_verdict_prove(judge(p, part), part->has_decision ? &part->decision : NULL,
-		    &p->mail->proof, p->arena);
-		part->verdict = pn_verdict_soften(&p->transaction, part->decided);
+		struct pn_verdict alone = judge(p, part);
+
+		part->decided = prove(p, part, alone);
+		part->verdict = prove(p, part, pn_verdict_soften(&p->transaction, alone));
 		refused = refused || part->verdict.action == PN_ACTION_REFUSE || part->verdict.action == PN_ACTION_DEFER;
 	}
 	/* admission may wait for other writers: no reader's slot is held meanwhile */
@@ -342,27 +359,47 @@ add_delivered_to(struct passage *p)
 	out->closing.edit_count = n;
 }
 
-/* From outside: a Received field that another host has written. */
-static bool
-came_from_outside(const struct passage *p, const struct pn_field *field)
+/* The next word outside of comments; "" at the end. */
+static struct pn_str
+next_word(struct pn_str *text)
 {
-	struct pn_str text = pn_str_trim(field->raw), host = p->gate->config->hostname;
-	size_t by = pn_str_find_str(text, PN_STR("by "));
+	size_t depth = 0, n = 0;
+
+	while (text->n > 0 && (depth > 0 || pn_is_space(text->p[0]) || text->p[0] == '(')) {
+		depth += text->p[0] == '(';
+		depth -= text->p[0] == ')' && depth > 0;
+		*text = pn_str_from(*text, 1);
+	}
+	while (n < text->n && !pn_is_space(text->p[n]) && text->p[n] != '(')
+		n++;
+	*text = pn_str_from(*text, n);
+	return pn_str_n(text->p - n, n);
+}
+
+/* From outside: a Received field that another host has written, "... by HOST ...".
+ * The name before it is the client's own words. */
+static bool
+came_from_outside(struct pn_str host, const struct pn_field *field)
+{
+	struct pn_str text = field->raw, word;
+	bool by = false;
 
 	if (!pn_str_eq_nocase(field->name, PN_STR("Received")))
 		return false;
-	text = by == PN_STR_NONE ? PN_STR_EMPTY : pn_str_from(text, by + 3);
-	return host.n == 0 || !pn_str_starts_nocase(text, host) || (text.n > host.n && !pn_is_space(text.p[host.n]));
+	for (size_t n = 0; !by && (word = next_word(&text)).n > 0; n++)
+		by = n != 1 && pn_str_eq_nocase(word, PN_STR("by"));
+	word = next_word(&text);
+	return host.n == 0 || !pn_str_eq_nocase(word, host);
 }
 
-static bool
-is_outbound(const struct passage *p)
+bool
+pn_gate_is_outbound(const struct pn_config *config, const struct pn_gate_mail *mail)
 {
-	if (!p->mail->outbound)
+	if (!mail->outbound)
 		return false;
-	for (size_t i = 0; i < p->mail->fields.n; i++)
-		if (pn_str_eq_nocase(p->mail->fields.v[i].name, PN_STR("X-Postern-Stamp"))
-		    || (!p->mail->authenticated && came_from_outside(p, &p->mail->fields.v[i])))
+	for (size_t i = 0; i < mail->fields.n; i++)
+		if (pn_str_eq_nocase(mail->fields.v[i].name, PN_STR("X-Postern-Stamp"))
+		    || (!mail->authenticated && came_from_outside(config->hostname, &mail->fields.v[i])))
 			return false;
 	return true;
 }
@@ -385,7 +422,8 @@ learn(struct passage *p)
 		p->out->learn_error = pn_arena_dup(p->arena, pn_str_c(err.text));
 }
 
-/* Ours is written first, when no other of its name is left. */
+/* What others wrote under our name is removed, also where nothing was verified; ours
+ * is written first. */
 static void
 tell_results(struct passage *p)
 {
@@ -393,17 +431,36 @@ tell_results(struct passage *p)
 	struct pn_closing *c = &p->out->closing;
 	struct pn_str name = PN_STR("Authentication-Results");
 	struct pn_edit *edits;
+	size_t *forged, n;
 
-	if (auth == NULL)
+	if (pn_auth_results_forged(p->mail->fields, p->gate->config->auth.authserv_id, p->arena, &forged, &n) != PN_OK)
+		n = 0;
+	if (n == 0 && auth == NULL)
 		return;
-	edits = PN_ARENA_ARRAY(p->arena, struct pn_edit, c->edit_count + auth->forged_count + 1);
+	edits = PN_ARENA_ARRAY(p->arena, struct pn_edit, c->edit_count + n + 1);
 	if (c->edit_count > 0)
 		memcpy(edits, c->edits, c->edit_count * sizeof(*edits));
-	for (size_t i = 0; i < auth->forged_count; i++)
+	for (size_t i = 0; i < n; i++)
 		edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = name,
-		    .index = (uint32_t)auth->forged[i] };
-	edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = name, .text = auth->header };
+		    .index = (uint32_t)forged[i] };
+	if (auth != NULL)
+		edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = name, .text = auth->header };
 	c->edits = edits;
+}
+
+/* A client that has logged in does not get round the choice of a relay by what it
+ * writes into its header. */
+static void
+send_away(struct passage *p)
+{
+	bool ours = pn_gate_is_outbound(p->gate->config, p->mail);
+
+	if (ours)
+		learn(p);
+	if (ours || (p->mail->outbound && p->mail->authenticated))
+		depart(p->gate, p->mail, p->arena, p->out);
+	if (ours)
+		sign(p->gate, p->mail, p->arena, p->out);
 }
 
 static void
@@ -418,11 +475,7 @@ close_transaction(struct passage *p)
 	if (out->closing.action == PN_ACTION_ACCEPT || out->closing.action == PN_ACTION_HOLD) {
 		add_delivered_to(p);
 		tell_results(p);
-		if (is_outbound(p)) {
-			learn(p);
-			depart(p->gate, p->mail, p->arena, out);
-			sign(p->gate, p->mail, p->arena, out);
-		}
+		send_away(p);
 	}
 }
 
@@ -446,7 +499,7 @@ pn_gate_decide(const struct pn_gate *gate, const struct pn_gate_mail *mail, stru
 	};
 
 	*out = (struct pn_gate_result){ .part_count = 0 };
-	if (mail->own_header_flood && mail->smtp) {
+	if (mail->smtp && (mail->own_header_flood || (mail->auth != NULL && mail->auth->forged_count > PN_OWN_HEADERS_MAX))) {
 		out->closing = pn_closing_flood();
 		return;
 	}

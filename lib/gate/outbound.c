@@ -53,11 +53,12 @@ static const struct pn_domain *
 domain_of_mail(const struct leaving *l)
 {
 	const struct pn_directory *directory = &l->gate->config->directory;
-	const struct pn_domain *domain = domain_of(l, l->mail->return_path);
+	const struct pn_domain *domain = domain_of(l, l->mail->sender);
+	const struct pn_domain *named = domain_of(l, l->mail->return_path);
 	struct pn_str from;
 
-	if (domain == NULL)
-		domain = domain_of(l, l->mail->sender);
+	if (named != NULL && (domain == NULL || domain->gateway == named->gateway))
+		domain = named;
 	if (domain == NULL && pn_address_normalize(l->mail->email_from, true, l->arena, &from) == PN_OK)
 		domain = domain_of(l, from);
 	if (domain == NULL && directory->gateway_count == 1)
@@ -65,12 +66,27 @@ domain_of_mail(const struct leaving *l)
 	return domain;
 }
 
+/* A login that is bound to a gateway sends for that one alone, whatever the mail says. */
+static const struct pn_gateway *
+gateway_of_login(const struct leaving *l)
+{
+	const struct pn_directory *directory = &l->gate->config->directory;
+
+	for (size_t i = 0; i < directory->gateway_count && l->mail->user.n > 0; i++)
+		if (pn_strs_has(directory->gateways[i].logins, l->mail->user))
+			return &directory->gateways[i];
+	return NULL;
+}
+
 static void
 find_owner(struct leaving *l)
 {
+	const struct pn_gateway *bound = gateway_of_login(l);
 	const struct pn_domain *domain = domain_of_mail(l);
 	const struct pn_outbound_mail *mail = l->mail;
 
+	if (bound != NULL && (domain == NULL || domain->gateway != bound))
+		domain = &bound->domains[0];
 	l->bounce = mail->return_path.n > 0 ? mail->return_path : mail->sender;
 	if (domain == NULL)
 		return;
@@ -113,7 +129,8 @@ request_of(struct leaving *l)
 		},
 		.recipients = l->mail->recipient_count,
 		.mass_mailing = l->mail->mass_mailing,
-		.rewrite = config->rewrite,
+		/* the policy service cannot change a From; the map speaks for mail whose From was changed */
+		.rewrite = config->rewrite && (l->mail->header || l->mail->live),
 		.by_login = l->mail->by_login,
 		.states = { l, ask_state },
 	};
@@ -158,27 +175,53 @@ count(struct leaving *l, struct pn_error *err)
 
 /* -- under which sender ---------------------------------------------------------------- */
 
-/* A relay that would make the mail unusable is no choice: the From as it is. */
-static void
-decide_sender(struct leaving *l, const struct pn_relay_candidate *c)
+static enum pn_status
+sender_by(struct leaving *l, const struct pn_relay_candidate *c, struct pn_str bounce, struct pn_sender *out)
 {
-	const struct pn_outbound_mail *mail = l->mail;
 	struct pn_sender_question question = {
 		.sender = c->sender,
-		.header_from = mail->email_from,
+		.header_from = l->mail->email_from,
 		.notification = l->out->notification,
-		.bounce = l->bounce,
+		.bounce = bounce,
 		.from_filter = c->relay->from_filter,
 	};
 	struct pn_error ignored;
 
-	l->out->sender = (struct pn_sender){ .header_from = mail->email_from, .envelope = mail->sender };
+	return pn_sender_decide(&question, l->arena, out, &ignored);
+}
+
+/* A bounce address that cannot be one does not save a From that must be changed. */
+static void
+decide_sender(struct leaving *l, const struct pn_relay_candidate *c, struct pn_sender *out)
+{
+	const struct pn_outbound_mail *mail = l->mail;
+
+	*out = (struct pn_sender){ .header_from = mail->email_from, .envelope = mail->sender };
 	if (!mail->header || !l->gate->config->rewrite || c->step == PN_RELAY_FORCED
-	    || pn_sender_decide(&question, l->arena, &l->out->sender, &ignored) != PN_OK)
+	    || (sender_by(l, c, l->bounce, out) != PN_OK && sender_by(l, c, PN_STR_EMPTY, out) != PN_OK))
 		return;
 	/* a mail about mail stays without a sender */
 	if (mail->sender.n == 0)
-		l->out->sender.envelope = PN_STR_EMPTY;
+		out->envelope = PN_STR_EMPTY;
+}
+
+/* Those behind the first one in a list must be able to send it as that one does. */
+static void
+decide_envelopes(struct leaving *l)
+{
+	struct pn_relay_choice *choice = &l->out->choice;
+	size_t at = choice->chosen < choice->n ? choice->chosen : choice->opens_first;
+	struct pn_sender sender;
+
+	for (size_t i = 0; i < choice->n; i++) {
+		struct pn_relay_candidate *c = &choice->v[i];
+		bool covered = false;
+
+		decide_sender(l, &choice->v[at], &sender);
+		if (pn_from_filter_match(sender.envelope, c->relay->from_filter, l->arena, &covered) != PN_OK || !covered)
+			decide_sender(l, c, &sender);
+		c->envelope = sender.envelope;
+	}
 }
 
 /* -- the answer --------------------------------------------------------------------------- */
@@ -187,7 +230,7 @@ static void
 refuse(struct leaving *l, enum pn_outbound_answer answer, const char *code, const char *xcode, struct pn_str text)
 {
 	l->out->reason = text;
-	if (!l->mail->may_refuse || l->mail->mixed)
+	if (!l->mail->may_refuse)
 		return;
 	l->out->answer = answer;
 	l->out->reply = (struct pn_reply){ code, xcode, text };
@@ -213,6 +256,20 @@ opening_time(const struct leaving *l, int64_t until_ms)
 	    tm.tm_mday, tm.tm_hour, tm.tm_min);
 }
 
+/* The policy service, which sees no From, leaves the last word to others where a From
+ * may be changed. */
+static void
+nobody_carries(struct leaving *l)
+{
+	struct pn_str text = PN_STR("no relay may carry this From");
+
+	l->out->live = false;
+	if (l->mail->header || !l->gate->config->rewrite)
+		refuse(l, PN_OUTBOUND_REFUSE, "550", "5.7.1", text);
+	else
+		l->out->reason = text;
+}
+
 /* Every relay that may carry it is closed. */
 static void
 wait_for_one(struct leaving *l)
@@ -225,9 +282,9 @@ wait_for_one(struct leaving *l)
 	out->relay = c->relay;
 	out->step = c->step;
 	out->answer = PN_OUTBOUND_WAIT;
-	decide_sender(l, c);
+	decide_sender(l, c, &out->sender);
 	out->reason = text;
-	if (l->gate->config->when_spent != PN_WHEN_SPENT_REFUSE)
+	if (l->gate->config->when_spent != PN_WHEN_SPENT_REFUSE || l->mail->mixed)
 		return;
 	if (out->choice.limited_per_message)
 		refuse(l, PN_OUTBOUND_REFUSE, "550", "5.5.3", PN_STR("too many recipients for every relay that may carry this From"));
@@ -245,7 +302,7 @@ leave(struct leaving *l)
 	out->relay = c->relay;
 	out->step = c->step;
 	out->reason = pn_str_c(pn_relay_step_name(c->step));
-	decide_sender(l, c);
+	decide_sender(l, c, &out->sender);
 }
 
 static void
@@ -256,31 +313,65 @@ write_route(struct leaving *l)
 
 	bool waiting = out->answer == PN_OUTBOUND_WAIT || (l->mail->live && out->relay != NULL && out->relay->limit_count > 0);
 
-	if ((out->answer != PN_OUTBOUND_ROUTE && out->answer != PN_OUTBOUND_WAIT) || l->mail->mixed || out->live)
+	if ((out->answer != PN_OUTBOUND_ROUTE && out->answer != PN_OUTBOUND_WAIT) || out->live)
 		return;
+	decide_envelopes(l);
 	if (pn_relay_route(&out->choice, waiting, l->arena, &out->route, &err) != PN_OK) {
 		out->answer = PN_OUTBOUND_DEFAULT;
 		trouble(l, &err);
 	}
 }
 
-/* Would the map `route`, which knows the envelope only, name the same relay?  Then
- * it is left to it: Postfix asks again at each retry. */
+/* What the map `route` says of this mail, which it knows by its envelope only. */
+static const struct pn_relay *
+relay_of_map(struct leaving *l, struct pn_str envelope)
+{
+	struct pn_outbound_mail mail = { .email_from = envelope, .sender = envelope, .recipient_count = 1, .live = true,
+		.dry_run = true, .now_ms = l->mail->now_ms };
+	struct pn_outbound live;
+
+	if (envelope.n == 0)
+		return NULL;
+	pn_outbound_decide(l->gate, &mail, l->arena, &live);
+	return live.relay;
+}
+
+/* Can one list name them all?  Else what waits would be tied to some of them. */
+static bool
+fit_one_list(const struct leaving *l)
+{
+	const struct pn_relay_choice *choice = &l->out->choice;
+
+	for (size_t i = 1; i < choice->n; i++)
+		if (!pn_str_eq(pn_relay_transport(choice->v[i].relay, true, l->arena),
+		    pn_relay_transport(choice->v[0].relay, true, l->arena)))
+			return false;
+	return true;
+}
+
+/* Is it left to the map `route`, which Postfix asks again at each retry?  Mail with
+ * recipients that stay here, as FILTER would take those along; where the operator
+ * wants it and the map names the same relay; and what waits for relays that no one
+ * list can name. */
 static bool
 is_live(struct leaving *l)
 {
-	struct pn_outbound_mail mail = { .recipient_count = 1, .live = true, .dry_run = true, .now_ms = l->mail->now_ms };
 	const struct pn_relay_choice *choice = &l->out->choice;
-	struct pn_outbound live;
+	size_t at = choice->chosen < choice->n ? choice->chosen : choice->opens_first;
+	const struct pn_relay *relay;
+	bool waits = choice->chosen == choice->n;
 
-	if (!l->gate->config->live_routes || !l->mail->header || l->mail->mixed || choice->chosen == choice->n)
+	if (l->mail->mixed)
+		return true;
+	if (choice->n == 0 || !l->mail->header || (waits ? fit_one_list(l) : !l->gate->config->live_routes))
 		return false;
-	decide_sender(l, &choice->v[choice->chosen]);
-	mail.email_from = mail.sender = l->out->sender.envelope;
-	if (mail.sender.n == 0)
-		return false;
-	pn_outbound_decide(l->gate, &mail, l->arena, &live);
-	return live.answer == PN_OUTBOUND_ROUTE && live.relay == choice->v[choice->chosen].relay;
+	relay = relay_of_map(l, choice->v[at].envelope);
+	if (!waits)
+		return relay == choice->v[at].relay;
+	for (size_t i = 0; i < choice->n; i++)
+		if (choice->v[i].relay == relay)
+			return true;
+	return false;
 }
 
 static bool
@@ -289,8 +380,8 @@ has_relays(const struct leaving *l)
 	struct pn_relays relays = l->gate->config->relays;
 
 	for (size_t i = 0; i < relays.n; i++)
-		if (relays.v[i].active && (relays.v[i].gateway.n == 0 || l->out->gateway == NULL
-		    || pn_str_eq(relays.v[i].gateway, l->out->gateway->name)))
+		if (relays.v[i].active && (relays.v[i].gateway.n == 0 || (l->out->gateway != NULL
+		    && pn_str_eq(relays.v[i].gateway, l->out->gateway->name))))
 			return true;
 	return false;
 }
@@ -316,14 +407,17 @@ pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mail *ma
 		trouble(&l, &err);
 		return;
 	}
+	decide_envelopes(&l);
 	out->live = is_live(&l);
 	/* what the map routes is counted recipient by recipient, when it is delivered */
-	if (!mail->mixed && !out->live && count(&l, &err) != PN_OK) {
+	if (!out->live && count(&l, &err) != PN_OK) {
 		trouble(&l, &err);
 		return;
 	}
+	/* counting may have closed the last one */
+	out->live = out->live || is_live(&l);
 	if (out->choice.n == 0)
-		refuse(&l, PN_OUTBOUND_REFUSE, "550", "5.7.1", PN_STR("no relay may carry this From"));
+		nobody_carries(&l);
 	else if (out->choice.chosen == out->choice.n)
 		wait_for_one(&l);
 	else

@@ -95,6 +95,20 @@ insert(struct pn_gate_result *out, const struct pn_signed *done, struct pn_arena
 	c->edits = edits;
 }
 
+/* Only what may carry that From: the relay was chosen with it, or it was changed; and
+ * a login signs for nobody but its own gateway. */
+static bool
+may_sign(const struct pn_gate *gate, const struct pn_gate_result *out, struct pn_str author, struct pn_arena *arena)
+{
+	const struct pn_domain *domain;
+	struct pn_str ascii;
+
+	if (pn_domain_to_ascii(pn_str_from(author, pn_str_find_last(author, '@') + 1), arena, &ascii) != PN_OK)
+		return false;
+	domain = pn_directory_domain(&gate->config->directory, ascii);
+	return domain == NULL || domain->gateway == out->outbound.gateway;
+}
+
 void
 sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_arena *arena,
     struct pn_gate_result *out)
@@ -105,12 +119,16 @@ sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_aren
 	struct pn_str author;
 	enum pn_status st;
 
-	if (gate->signer == NULL || mail->body_hash == NULL || mail->over_limit || !mail->takes_relay
+	if (!out->departed || gate->signer == NULL || mail->body_hash == NULL || mail->over_limit || !mail->takes_relay
 	    || (out->closing.action != PN_ACTION_ACCEPT && out->closing.action != PN_ACTION_HOLD))
 		return;
 	fields = as_it_leaves(mail, &out->closing, arena);
 	if (!author_of(fields, arena, &author))
 		return;
+	if (!may_sign(gate, out, author, arena)) {
+		out->not_signed = PN_STR("its author is of another gateway than its sender");
+		return;
+	}
 	st = pn_signer_sign(gate->signer, fields, mail->body_hash, author, mail->now_ms / 1000, arena, &done, &err);
 	if (st == PN_NOT_FOUND)
 		return;

@@ -363,10 +363,12 @@ pn_charge_take(struct pn_store *store, MDB_txn *txn, const struct pn_place *plac
 int
 pn_account_add(struct pn_account *account, struct pn_place *place, uint64_t recipients)
 {
+	uint64_t sequence = 0;
 	int rc = pn_charges_make_room(account);
 
 	if (rc == 0)
-		rc = pn_sequence_next(account->store, account->txn, 1, &place->sequence);
+		rc = pn_sequence_next(account->store, account->txn, 1, &sequence);
+	place->sequence |= sequence;
 	if (rc == 0)
 		rc = put_row(account, place, recipients);
 	count(account, place->time_ms, recipients, 0);

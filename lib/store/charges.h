@@ -52,8 +52,11 @@ uint64_t pn_account_used(const struct pn_account *account, const struct pn_limit
 int pn_account_opens(struct pn_account *account, const struct pn_limit *limit, uint64_t recipients,
     const struct pn_without *without, int64_t *opens_ms);
 
-/* Adds a charge in its place, whose sequence is set here; when there are too
- * many, the oldest of all goes. */
+/* Mark in the sequence of a charge: it belongs to no mail that is known. */
+#define PN_CHARGE_UNNAMED ((uint64_t)1 << 63)
+
+/* Adds a charge in its place, whose sequence is set here (a mark in it stays);
+ * when there are too many, the oldest of all goes. */
 int pn_account_add(struct pn_account *account, struct pn_place *place, uint64_t recipients);
 /* Takes so many recipients off a charge, and one without any away. */
 int pn_account_take(struct pn_account *account, const struct pn_place *place, uint64_t recipients);
@@ -66,6 +69,10 @@ int pn_charge_get(struct pn_store *store, MDB_txn *txn, const struct pn_place *p
 int pn_charge_add(struct pn_store *store, MDB_txn *txn, struct pn_place *place, uint64_t recipients);
 int pn_charge_take(struct pn_store *store, MDB_txn *txn, const struct pn_place *place, uint64_t recipients);
 
+/* The newest unnamed charge of a relay.  MDB_NOTFOUND: there is none among the newest
+ * PN_ACCOUNT_STEP charges. */
+int pn_charge_newest_unnamed(struct pn_store *store, MDB_txn *txn, struct pn_str relay,
+    struct pn_place *out);
 /* The oldest of all goes when there is no room for one more. */
 int pn_charges_make_room(struct pn_account *account);
 /* Removes charges of a relay ("" = all), `most` at once; *done of them were there. */

@@ -1,4 +1,4 @@
-/* Removing charges: too old, too many, or to be forgotten. */
+/* Which charges go: too old, too many, to be forgotten, or to be given back. */
 #include "charges.h"
 
 /* The oldest charge of a relay.  Rows are about to change: the name is copied. */
@@ -165,4 +165,46 @@ pn_charges_sweep(struct pn_store *store, MDB_txn *txn, int64_t now, size_t most,
 			rc = remove_oldest(&account, expired_at(&account, now), most, done);
 	}
 	return rc == 0 || rc == MDB_NOTFOUND ? sweep_surplus(store, txn, most, done) : rc;
+}
+
+/* -- to be given back -- */
+
+/* The last row before those of the next name. */
+static int
+seek_newest(MDB_cursor *cursor, struct pn_str relay, struct pn_str *found, struct pn_str *value)
+{
+	struct pn_key next;
+	int rc;
+
+	pn_key_init(&next);
+	pn_key_add(&next, relay);
+	pn_key_add_byte(&next, 1);
+	*found = pn_key_str(&next);
+	rc = pn_row_seek(cursor, MDB_SET_RANGE, found, value);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		return rc;
+	return pn_row_seek(cursor, rc == 0 ? MDB_PREV : MDB_LAST, found, value);
+}
+
+int
+pn_charge_newest_unnamed(struct pn_store *store, MDB_txn *txn, struct pn_str relay, struct pn_place *out)
+{
+	struct pn_str found, value;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(txn, store->state.dbi[S_CHARGES], &cursor);
+
+	if (rc != 0)
+		return rc;
+	rc = seek_newest(cursor, relay, &found, &value);
+	for (size_t rows = 0; rc == 0; rows++) {
+		if (rows == PN_ACCOUNT_STEP || !pn_charge_split_key(found, out) || !pn_str_eq(out->relay, relay))
+			rc = MDB_NOTFOUND;
+		else if ((out->sequence & PN_CHARGE_UNNAMED) != 0)
+			break;
+		else
+			rc = pn_row_seek(cursor, MDB_PREV, &found, &value);
+	}
+	mdb_cursor_close(cursor);
+	out->relay = relay; /* rows are about to change */
+	return rc;
 }

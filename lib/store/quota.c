@@ -85,7 +85,8 @@ remove_earlier(struct charging *c, MDB_txn *txn, size_t kept, bool *changed)
 static int
 write_charge(struct charging *c, MDB_txn *txn, size_t same)
 {
-	struct pn_place place = { c->charge->relay, c->account.now_ms, 0 };
+	bool unnamed = !c->charge->mail.set && c->charge->queue_id.n == 0;
+	struct pn_place place = { c->charge->relay, c->account.now_ms, unnamed ? PN_CHARGE_UNNAMED : 0 };
 	bool changed = same == PN_STR_NONE || c->account.rows > PN_ACCOUNT_LOOK;
 	int rc = remove_earlier(c, txn, same, &changed);
 

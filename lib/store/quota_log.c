@@ -109,3 +109,50 @@ pn_quota_delivered(struct pn_store *store, struct pn_str queue_id, struct pn_str
 	pn_arena_free(d.arena);
 	return st;
 }
+
+/* -- what was counted before it was tried -- */
+
+struct attempt {
+	struct pn_store *store;
+	struct pn_str relay;
+	struct pn_hash hash;
+	struct pn_arena *arena;
+	int64_t now_ms;
+};
+
+static int
+give_back_txn(MDB_txn *txn, void *ctx)
+{
+	struct attempt *a = ctx;
+	struct pn_trace trace = { .from_log = true };
+	int rc;
+
+	pn_arena_reset(a->arena);
+	rc = pn_trace_find(a->store, txn, &a->hash, a->arena, &trace);
+	if (rc == 0)
+		return PN_TXN_UNCHANGED;
+	if (rc == MDB_NOTFOUND)
+		rc = pn_charge_newest_unnamed(a->store, txn, a->relay, &trace.place);
+	if (rc == MDB_NOTFOUND)
+		return PN_TXN_UNCHANGED;
+	if (rc == 0)
+		rc = pn_charge_take(a->store, txn, &trace.place, 1);
+	return rc == 0 ? pn_trace_put(a->store, txn, &a->hash, NULL, &trace, a->now_ms) : rc;
+}
+
+enum pn_status
+pn_quota_undelivered(struct pn_store *store, struct pn_str relay, struct pn_str attempt, int64_t now_ms,
+    struct pn_error *err)
+{
+	const struct pn_str parts[] = { PN_STR("attempt"), relay, attempt };
+	struct attempt a = { .store = store, .relay = relay, .now_ms = now_ms };
+	enum pn_status st = pn_quota_check(relay, NULL, 0, now_ms, err);
+
+	if (st != PN_OK)
+		return st;
+	a.hash = pn_hash_parts(store, parts, PN_COUNT(parts));
+	a.arena = pn_arena_new(SIZE_MAX);
+	st = pn_state_write(store, now_ms / 1000, give_back_txn, &a, err);
+	pn_arena_free(a.arena);
+	return st;
+}

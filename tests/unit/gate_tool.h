@@ -23,6 +23,7 @@ struct gate_world {
 	struct pn_gate_result result;
 	struct pn_envelope_rcpt rcpts[16];
 	int64_t now_ms;
+	struct pn_str user;
 	bool outbound, authenticated, null_sender, dry_run, over_limit, not_smtp;
 };
 

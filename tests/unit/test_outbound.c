@@ -48,7 +48,8 @@ struct row {
 static void
 decide(struct gate_world *w, const struct row *row, const char *message_id, bool may_refuse)
 {
-	struct pn_gate_mail mail = { .smtp = may_refuse, .outbound = true, .authenticated = true, .takes_relay = true,
+	struct pn_gate_mail mail = { .smtp = may_refuse, .outbound = true, .authenticated = w->authenticated, .takes_relay = true,
+		.user = w->user,
 		.sender = pn_str_c(row->sender), .null_sender = row->sender[0] == '\0', .dry_run = w->dry_run,
 		.now_ms = w->now_ms };
 	struct pn_str text, body;
@@ -161,7 +162,11 @@ a_spent_relay_gives_way(void **state)
 	assert_string_equal(relay_of(w, "<4@a>"), "second");
 	/* the same mail again finds its place */
 	assert_string_equal(relay_of(w, "<2@a>"), "first");
-	/* nobody is left: it waits for the one that opens first */
+	/* nobody is left: it waits for whichever opens first, and no one list can name both */
+	assert_string_equal(relay_of(w, "<5@a>"), "first");
+	assert_int_equal(w->result.outbound.answer, PN_OUTBOUND_WAIT);
+	assert_true(w->result.outbound.live);
+	w->config.relays.n = 2;
 	assert_string_equal(relay_of(w, "<5@a>"), "first");
 	assert_int_equal(w->result.outbound.answer, PN_OUTBOUND_WAIT);
 	assert_text("waiting", "the route", find_edit(w, PN_EDIT_ADD_HEADER, S("X-Postern-Relay")),
@@ -200,6 +205,60 @@ without_rewriting_nobody_carries_a_strange_from(void **state)
 	assert_string_equal(w->result.closing.reply.code, "550");
 	assert_string_equal(w->result.closing.reply.xcode, "5.7.1");
 	assert_string_equal(relay_of(w, "<2@a>"), "first");
+}
+
+/* Nothing that stands beside it, or that is too long, opens a way round. */
+static void
+no_way_round(void **state)
+{
+	struct gate_world *w = *state;
+	struct row row = rows[2];
+	char sender[400];
+
+	/* a bounce address that cannot be one: the From is changed all the same */
+	(void)snprintf(sender, sizeof(sender), "%0350d@acme.test", 0);
+	row.sender = sender;
+	decide(w, &row, "<1@a>", true);
+	assert_text("a long sender", "the From", find_edit(w, PN_EDIT_CHANGE_HEADER, S("From")), row.new_from);
+	assert_text("a long sender", "the sender", find_edit(w, PN_EDIT_CHANGE_SENDER, S("")), "notifications@acme.test");
+	/* Return-Path of another gateway than the sender's */
+	row = rows[2];
+	row.from = "Return-Path: <bounce@done.test>\r\nFrom: jo@else.test\r\n";
+	decide(w, &row, "<2@a>", true);
+	assert_string_equal(w->result.outbound.gateway->name.p, "acme");
+	w->config.rewrite = false;
+	row = rows[2];
+	row.to = "x@else.test sales@acme.test";
+	decide(w, &row, "<3@a>", true);
+	assert_int_equal(w->result.closing.action, PN_ACTION_REFUSE);
+	row = rows[8];
+	row.from = "From: jo@else.test\r\nList-Unsubscribe: <https://x.test/>\r\nPrecedence: list\r\n";
+	decide(w, &row, "<4@a>", true);
+	assert_int_equal(w->result.closing.action, PN_ACTION_REFUSE);
+}
+
+static void
+a_login_is_bound_to_its_gateway(void **state)
+{
+	struct gate_world *w = *state;
+	static struct pn_str logins[] = { S("odoo-acme") };
+	struct row row = { "done's From", "bounce@done.test", "From: jo@done.test\r\n", "x@else.test", NULL,
+		PN_OUTBOUND_ROUTE, NULL, NULL, NULL };
+
+	decide(w, &row, "<1@a>", true);
+	assert_string_equal(w->result.outbound.relay->name.p, "done");
+	w->gateways[ACME].logins = (struct pn_strs){ logins, 1 };
+	w->user = S("odoo-acme");
+	decide(w, &row, "<2@a>", true);
+	assert_string_equal(w->result.outbound.relay->name.p, "first");
+	assert_text("bound", "the From", find_edit(w, PN_EDIT_CHANGE_HEADER, S("From")), "\"jo\" <notifications@acme.test>");
+	/* the null sender of nobody's mail opens nobody's relay */
+	row.sender = "";
+	row.from = "From: ceo@bank.test\r\n";
+	w->user = PN_STR_EMPTY;
+	w->config.relays = (struct pn_relays){ table + 4, 1 };
+	decide(w, &row, "<3@a>", true);
+	assert_int_equal(w->result.outbound.answer, PN_OUTBOUND_DEFAULT);
 }
 
 static void
@@ -258,8 +317,11 @@ only_what_is_ours_leaves(void **state)
 	struct gate_world *w = *state;
 	struct row row = acme;
 
-	/* our own stamp: it came from the gate */
+	/* our own stamp: it came from the gate; but who has logged in gets round nothing by it */
 	row.from = "From: jo@acme.test\r\nX-Postern-Stamp: mx.test/acme\r\n";
+	decide(w, &row, "<1@a>", true);
+	assert_true(w->result.departed);
+	w->authenticated = false;
 	decide(w, &row, "<1@a>", true);
 	assert_false(w->result.departed);
 	/* no relay of its gateway: Postfix's own way */
@@ -277,6 +339,8 @@ main(void)
 		T(a_spent_relay_gives_way),
 		T(who_has_a_queue_is_refused),
 		T(without_rewriting_nobody_carries_a_strange_from),
+		T(no_way_round),
+		T(a_login_is_bound_to_its_gateway),
 		T(a_live_route_is_left_to_the_map),
 		T(what_never_leaves),
 		T(too_many_fields_are_refused),

@@ -332,9 +332,10 @@ limits_per_message(void **state)
 		bool limited;
 	} rows[] = {
 		{ "fits", 50, 0, 50, 0, false },
+		{ "more than its day", 2000, 0, 1001, 1, false },
 		{ "one too many", 50, 0, 51, 1, false },
 		{ "too many for both", 50, 60, 61, 2, true },
-		{ "no limits", 0, 0, 1000000, 0, false },
+		{ "no limit per message", 0, 0, 1000, 0, false },
 	};
 
 	(void)state;
@@ -342,7 +343,7 @@ limits_per_message(void **state)
 		struct pn_arena *arena = pn_arena_new(1 << 20);
 		struct pn_relay relays[2] = {
 			{ .name = S("a"), .active = true,
-			    .limits = { { 5, 60000, false }, { rows[i].first, 0, false } },
+			    .limits = { { 1000, 86400000, false }, { rows[i].first, 0, false } },
 			    .limit_count = rows[i].first > 0 ? 2 : 1 },
 			{ .name = S("b"), .active = true, .limits = { { rows[i].second, 0, false } },
 			    .limit_count = rows[i].second > 0 },

@@ -1,0 +1,391 @@
+/* SPF: one record, well-formed, cheap enough, with all that sends and no more. */
+#include "doctor.h"
+
+enum { ATTEMPTS_MAX = 16, COSTS_MAX = 32 };
+
+/* One domain. */
+struct spf {
+	struct doctor *d;
+	struct pn_str domain;
+	struct pn_strs records; /* that call themselves SPF */
+	struct pn_str proposal;
+	struct pn_strs costs; /* "include:x 3" */
+	size_t problems; /* findings that the proposal mends */
+};
+
+/* Nobody's address: no term but all matches it, so that every term is looked at. */
+static const unsigned char nobody4[16] = { [10] = 0xff, [11] = 0xff }, nobody6[16];
+
+static struct pn_spf_answer
+ask_spf(struct doctor *d, const struct pn_dns *dns, const unsigned char client[16], struct pn_str sender)
+{
+	struct pn_spf_question question = {
+		.helo = d->hostname, .sender = sender, .receiver = PN_STR_EMPTY, .now = d->now
+	};
+	struct pn_spf_answer answer;
+
+	memcpy(question.client, client, 16);
+	pn_spf_check(&question, dns, d->arena, &answer);
+	return answer;
+}
+
+struct pn_spf_answer
+doctor_relay_spf(
+    struct doctor *d, const struct pn_dns *dns, const struct pn_relay *relay, struct pn_str sender)
+{
+	struct pn_spf_answer answer = { .result = PN_SPF_NONE };
+	struct pn_error err = { "" };
+	struct pn_strs addresses;
+	enum pn_status st = doctor_relay_addresses(d, relay, &addresses, &err);
+
+	if (st != PN_OK) {
+		answer.result = st == PN_NOT_FOUND ? PN_SPF_NONE : PN_SPF_TEMPERROR;
+		answer.reason = pn_arena_dup(d->arena, pn_str_c(err.text));
+		return answer;
+	}
+	for (size_t i = 0; i < addresses.n; i++) {
+		answer = ask_spf(d, dns, (const unsigned char *)addresses.v[i].p, sender);
+		answer.reason = pn_arena_printf(d->arena, PN_STR_FMT ": " PN_STR_FMT,
+		    PN_STR_ARG(doctor_address_text(addresses.v[i], d->arena)), PN_STR_ARG(answer.reason));
+		if (answer.result != PN_SPF_PASS)
+			break;
+	}
+	return answer;
+}
+
+/* -- words of a record ------------------------------------------------------------------------ */
+
+static bool
+next_word(struct pn_str *rest, struct pn_str *word)
+{
+	do
+		if (!pn_str_split(rest, ' ', word))
+			return false;
+	while (word->n == 0);
+	return true;
+}
+
+static bool
+is_record(struct pn_str text)
+{
+	return pn_str_starts_nocase(text, PN_STR("v=spf1")) && (text.n == 6 || text.p[6] == ' ');
+}
+
+/* '+', '-', '~', '?' of an all; 0: it is none. */
+static char
+all_of(struct pn_str word)
+{
+	char qualifier = word.n > 0 && strchr("+-~?", word.p[0]) != NULL ? word.p[0] : '\0';
+
+	return pn_str_eq_nocase(pn_str_from(word, qualifier != '\0'), PN_STR("all"))
+	    ? (qualifier != '\0' ? qualifier : '+')
+	    : '\0';
+}
+
+static bool
+has_mechanism(struct pn_str record, struct pn_str name)
+{
+	struct pn_str word, rest = pn_str_from(record, 6);
+
+	while (next_word(&rest, &word)) {
+		word = pn_str_from(word, strchr("+-~?", word.p[0]) != NULL);
+		if (pn_str_starts_nocase(word, name)
+		    && (word.n == name.n || word.p[name.n] == ':' || word.p[name.n] == '/'))
+			return true;
+	}
+	return false;
+}
+
+/* The first all of a record, or 'r' where redirect= takes its place; 0: neither. */
+static char
+ending_of(struct pn_str record)
+{
+	struct pn_str word, rest = pn_str_from(record, 6);
+	char ending = '\0';
+
+	while (next_word(&rest, &word))
+		if (all_of(word) != '\0')
+			return all_of(word);
+		else if (pn_str_starts_nocase(word, PN_STR("redirect=")))
+			ending = 'r';
+	return ending;
+}
+
+/* -- the record to publish ------------------------------------------------------------------------ */
+
+static struct pn_str
+joined(struct spf *s, struct pn_strs terms, char ending)
+{
+	return pn_arena_printf(s->d->arena, "v=spf1%s" PN_STR_FMT "%s", terms.n > 0 ? " " : "",
+	    PN_STR_ARG(pn_strs_join(terms, PN_STR(" "), s->d->arena)),
+	    ending == '-'       ? " -all"
+		: ending == 'r' ? ""
+				: " ~all");
+}
+
+/* All terms of all records, each once.  Of several, a redirect= would take its record's place: it is
+ * included. */
+static struct pn_strs
+merged(struct spf *s)
+{
+	struct pn_strs_builder terms = { .arena = s->d->arena };
+	struct pn_str word;
+
+	for (size_t i = 0; i < s->records.n; i++) {
+		struct pn_str rest = pn_str_from(s->records.v[i], 6);
+
+		while (next_word(&rest, &word))
+			if (s->records.n > 1 && pn_str_starts_nocase(word, PN_STR("redirect=")))
+				pn_strs_add(&terms,
+				    pn_arena_printf(s->d->arena, "include:" PN_STR_FMT,
+					PN_STR_ARG(pn_str_from(word, 9))));
+			else if (all_of(word) == '\0')
+				pn_strs_add(&terms, word);
+	}
+	return pn_strs_unique(terms.list, s->d->arena);
+}
+
+static struct pn_strs
+without(struct spf *s, struct pn_strs terms, struct pn_str term)
+{
+	struct pn_strs_builder left = { .arena = s->d->arena };
+
+	for (size_t i = 0; i < terms.n; i++)
+		if (!pn_str_eq(terms.v[i], term))
+			pn_strs_add(&left, terms.v[i]);
+	return left.list;
+}
+
+/* A term of the domain's own record that cannot be, as its reason begins. */
+static bool
+is_own_term(struct spf *s, const struct pn_spf_answer *answer)
+{
+	struct pn_str begin = pn_arena_printf(s->d->arena, "\"" PN_STR_FMT "\" of " PN_STR_FMT ":",
+	    PN_STR_ARG(answer->term), PN_STR_ARG(s->domain));
+
+	return answer->result == PN_SPF_PERMERROR && answer->term.n > 0
+	    && pn_str_starts(answer->reason, begin);
+}
+
+/* SPF as it were with this record. */
+static struct pn_spf_answer
+try_record(struct spf *s, struct pn_str record, const struct pn_relay *relay)
+{
+	struct doctor *d = s->d;
+	struct pn_dns dns = doctor_planned(d);
+	struct pn_str sender = pn_arena_printf(d->arena, "postmaster@" PN_STR_FMT, PN_STR_ARG(s->domain));
+	struct doctor_finding ignored;
+	struct pn_spf_answer answer;
+
+	doctor_publish(d, &ignored, s->domain, record);
+	answer = relay == NULL ? ask_spf(d, &dns, nobody4, sender) : doctor_relay_spf(d, &dns, relay, sender);
+	d->plan_count--;
+	return answer;
+}
+
+static char
+wanted_ending(const struct spf *s)
+{
+	char ending = s->records.n > 0 ? ending_of(s->records.v[0]) : '~';
+
+	return ending == '-' || (ending == 'r' && s->records.n == 1) ? ending : '~';
+}
+
+static bool
+sends_as(const struct spf *s, const struct doctor_route *route, size_t i)
+{
+	if (!pn_str_eq(route->envelope_domain, s->domain))
+		return false;
+	for (size_t j = 0; j < i; j++)
+		if (s->d->routes[j].relay == route->relay
+		    && pn_str_eq(s->d->routes[j].envelope_domain, s->domain))
+			return false;
+	return true;
+}
+
+/* What is published, without what is wrong in it, with the relays that it forgot (not those that have no
+ * address at all).  False: receivers could not use that either. */
+static bool
+propose(struct spf *s)
+{
+	struct pn_strs_builder terms = { .arena = s->d->arena };
+	struct pn_strs kept = merged(s);
+	char ending = wanted_ending(s);
+	struct pn_spf_answer answer;
+
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		answer = try_record(s, joined(s, kept, ending), NULL);
+		if (!is_own_term(s, &answer))
+			break;
+		kept = without(s, kept, answer.term);
+	}
+	for (size_t i = 0; i < kept.n; i++)
+		pn_strs_add(&terms, kept.v[i]);
+	for (size_t i = 0; i < s->d->route_count; i++) {
+		const struct doctor_route *route = &s->d->routes[i];
+
+		if (!sends_as(s, route, i))
+			continue;
+		answer = try_record(s, joined(s, terms.list, ending), route->relay);
+		if (answer.result != PN_SPF_PASS && answer.result != PN_SPF_NONE)
+			pn_strs_add(&terms, doctor_relay_term(route->relay, s->d->arena));
+	}
+	s->proposal = joined(s, pn_strs_unique(terms.list, s->d->arena), ending);
+	return try_record(s, s->proposal, NULL).result != PN_SPF_PERMERROR;
+}
+
+/* -- what is wrong -------------------------------------------------------------------------------- */
+
+#define PROBLEM(s, level, remedy, ...)                                                                       \
+	((s)->problems++, doctor_find((s)->d, level, "spf", (s)->domain, remedy, __VA_ARGS__))
+
+/* What each term costs by itself: includes are looked into. */
+static struct pn_str
+costs_of(struct spf *s, struct pn_str record)
+{
+	struct pn_strs_builder costs = { .arena = s->d->arena };
+	struct pn_str word, rest = pn_str_from(record, 6);
+
+	while (next_word(&rest, &word) && costs.list.n < COSTS_MAX) {
+		struct pn_spf_answer answer =
+		    try_record(s, pn_arena_printf(s->d->arena, "v=spf1 " PN_STR_FMT, PN_STR_ARG(word)), NULL);
+
+		if (answer.lookups > 0)
+			pn_strs_add(&costs,
+			    pn_arena_printf(s->d->arena, PN_STR_FMT " %s%u", PN_STR_ARG(word),
+				answer.lookups > 10 ? "more than " : "",
+				answer.lookups > 10 ? 10 : answer.lookups));
+	}
+	return pn_strs_join(costs.list, PN_STR(", "), s->d->arena);
+}
+
+static void
+judge_permerror(struct spf *s, struct pn_str record, const struct pn_spf_answer *answer)
+{
+	struct pn_str costs = costs_of(s, record);
+	struct doctor_finding *f = PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
+	    "receivers cannot use the SPF record (permerror): " PN_STR_FMT, PN_STR_ARG(answer->reason));
+
+	if (answer->lookups > 10)
+		f->remedy = pn_arena_printf(s->d->arena,
+		    "look-ups by term: " PN_STR_FMT "; take out includes of "
+		    "services that no longer send, or write ip4: and ip6: for a and mx",
+		    PN_STR_ARG(costs));
+	else if (answer->voids > 2)
+		f->remedy = PN_STR("take out the terms whose names do not exist any more");
+	else if (!is_own_term(s, answer))
+		f->remedy = PN_STR(
+		    "the fault is in a record that is included: tell its owner, or take the include out");
+}
+
+static void
+judge_all(struct spf *s, struct pn_str record)
+{
+	char ending = ending_of(record);
+
+	if (ending == '+')
+		PROBLEM(s, DOCTOR_ERROR, NO_REMEDY, "+all lets the whole world send as " PN_STR_FMT,
+		    PN_STR_ARG(s->domain));
+	else if (ending == '?')
+		PROBLEM(s, DOCTOR_WARNING, NO_REMEDY, "?all says nothing about who may not send");
+	else if (ending == '\0')
+		PROBLEM(s, DOCTOR_WARNING, NO_REMEDY,
+		    "the record does not end in ~all or -all: who may not send is left open");
+	if (has_mechanism(record, PN_STR("ptr")))
+		doctor_find(s->d, DOCTOR_WARNING, "spf", s->domain,
+		    PN_STR("name the hosts with a:, ip4: or ip6: (RFC 7208 section 5.5)"),
+		    "ptr is slow, and many receivers ignore it");
+}
+
+static void
+judge_relays(struct spf *s)
+{
+	for (size_t i = 0; i < s->d->route_count; i++) {
+		const struct doctor_route *route = &s->d->routes[i];
+		struct pn_spf_answer answer;
+
+		if (!sends_as(s, route, i))
+			continue;
+		answer = doctor_relay_spf(s->d, &s->d->dns, route->relay, route->envelope);
+		if (answer.result == PN_SPF_TEMPERROR)
+			doctor_find(s->d, DOCTOR_UNKNOWN, "spf", s->domain, NO_REMEDY,
+			    "relay " PN_STR_FMT ": " PN_STR_FMT, PN_STR_ARG(route->relay->name),
+			    PN_STR_ARG(answer.reason));
+		else if (answer.result == PN_SPF_NONE && s->records.n == 1)
+			doctor_find(s->d, DOCTOR_ERROR, "spf", s->domain, PN_STR("mend its host"),
+			    "relay " PN_STR_FMT ": " PN_STR_FMT, PN_STR_ARG(route->relay->name),
+			    PN_STR_ARG(answer.reason));
+		else if (answer.result != PN_SPF_PASS && answer.result != PN_SPF_PERMERROR
+		    && s->records.n == 1)
+			PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
+			    "relay " PN_STR_FMT " sends as " PN_STR_FMT " and may not: %s, " PN_STR_FMT,
+			    PN_STR_ARG(route->relay->name), PN_STR_ARG(route->envelope),
+			    pn_spf_result_name(answer.result), PN_STR_ARG(answer.reason));
+	}
+}
+
+static void
+judge_record(struct spf *s)
+{
+	struct doctor *d = s->d;
+	struct pn_str sender = pn_arena_printf(d->arena, "postmaster@" PN_STR_FMT, PN_STR_ARG(s->domain));
+	struct pn_spf_answer answer = ask_spf(d, &d->dns, nobody4, sender);
+	struct pn_spf_answer six = ask_spf(d, &d->dns, nobody6, sender);
+	struct pn_str record = s->records.v[0];
+	size_t before = d->n;
+
+	if (answer.result == PN_SPF_TEMPERROR || six.result == PN_SPF_TEMPERROR)
+		doctor_find(d, DOCTOR_UNKNOWN, "spf", s->domain, NO_REMEDY, PN_STR_FMT,
+		    PN_STR_ARG(answer.result == PN_SPF_TEMPERROR ? answer.reason : six.reason));
+	else if (answer.result == PN_SPF_PERMERROR)
+		judge_permerror(s, record, &answer);
+	else if (six.result == PN_SPF_PERMERROR)
+		doctor_find(d, DOCTOR_WARNING, "spf", s->domain, NO_REMEDY,
+		    "permerror for mail over IPv6: " PN_STR_FMT, PN_STR_ARG(six.reason));
+	judge_all(s, record);
+	judge_relays(s);
+	if (d->n == before)
+		doctor_find(d, DOCTOR_OK, "spf", s->domain, NO_REMEDY,
+		    PN_STR_FMT " (%u of 10 look-ups, %u of 2 void)", PN_STR_ARG(pn_str_head(record, 500)),
+		    answer.lookups, answer.voids);
+}
+
+static void
+judge_none(struct spf *s)
+{
+	if (doctor_is_envelope(s->d, s->domain))
+		PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
+		    "there is no SPF record, and mail leaves with envelope senders of this domain");
+	else
+		doctor_find(s->d, DOCTOR_OK, "spf", s->domain, NO_REMEDY,
+		    "there is no SPF record, and none is needed: no mail leaves with an envelope sender of "
+		    "this domain");
+}
+
+void
+doctor_spf(struct doctor *d, struct pn_str domain)
+{
+	struct pn_strs_builder records = { .arena = d->arena };
+	struct spf s = { .d = d, .domain = domain };
+	struct pn_dns_answer answer = { .ttl = 0 };
+	struct pn_error err = { "" };
+	enum pn_status st = doctor_ask(d, domain, PN_DNS_TXT, &answer, &err);
+
+	if (st == PN_TEMPFAIL) {
+		doctor_find(d, DOCTOR_UNKNOWN, "spf", domain, NO_REMEDY, "%s", err.text);
+		return;
+	}
+	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
+		if (is_record(answer.records.v[i]))
+			pn_strs_add(&records, answer.records.v[i]);
+	s.records = records.list;
+	if (s.records.n == 0)
+		judge_none(&s);
+	else if (s.records.n > 1)
+		PROBLEM(&s, DOCTOR_ERROR, PN_STR("replace them all by one"),
+		    "there are %zu SPF records: receivers use none of them (permerror)", s.records.n);
+	else
+		judge_record(&s);
+	if (s.problems > 0 && propose(&s) && (s.records.n != 1 || !pn_str_eq(s.records.v[0], s.proposal)))
+		doctor_publish(d, &d->v[d->n - 1], domain, s.proposal);
+}
