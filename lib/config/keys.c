@@ -105,7 +105,7 @@ static const struct pn_key global_keys[] = {
 	    "File with the key of the root zone, for DNSSEC; \"\" does not look at it", "/usr/share/dns/root.key" },
 	{ "dns_timeout", TIME(D, config.auth.dns_timeout), "5s", 1, 60, NULL, "How long one question may take",
 	    NULL },
-	{ "dns_budget", TIME(D, config.auth.dns_budget), "10s", 1, 120, NULL,
+	{ "dns_budget", TIME(D, config.auth.dns_budget), "10s", 1, 50, NULL,
 	    "How long all questions of one mail may take; what is open then is a temporary error", NULL },
 	{ "dns_questions", NUMBER(D, config.auth.dns_questions), "100", 10, 10000, NULL,
 	    "How many questions one mail may cause", NULL },

@@ -307,9 +307,10 @@ static void
 note_as_odoo(struct finder *finder, struct pn_str addr)
 {
 	size_t at = pn_str_find_last(addr, '@');
+	struct pn_str domain = at == PN_STR_NONE ? PN_STR_EMPTY : pn_str_from(addr, at + 1);
 
 	note_each_at(finder, addr);
-	if (at == PN_STR_NONE || !note(finder, pn_str_from(addr, at + 1)))
+	if (domain_at(domain).n < domain.n || !note(finder, domain))
 		object(finder, "an address without a domain, as Odoo reads it");
 }
 

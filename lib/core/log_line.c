@@ -187,6 +187,7 @@ static const struct saying {
 	SAYING("Cannot start TLS: ", NOWHERE, "", PN_HEALTH_NO_TLS, false),
 	SAYING("Server certificate not ", NOWHERE, "", PN_HEALTH_NO_TLS, false),
 	SAYING("host ", PLACE, " said: ", PN_HEALTH_NO_SERVICE, true),
+	SAYING("local data error while talking to ", PLACE, "", PN_HEALTH_NO_SERVICE, true),
 	SAYING("", PLACE, ": replacing server reply \"", PN_HEALTH_NO_SERVICE, true),
 #undef SAYING
 };
@@ -313,7 +314,7 @@ pn_log_line_parse(struct pn_str line, struct pn_log_line *out)
 	if (found.queue_id.n > 0 && take(&rest, PN_STR("to="))) {
 		if (!read_outcome(rest, &found))
 			return false;
-	} else if (!read_words(rest, &found) || !found.failed)
+	} else if (!read_words(rest, &found))
 		return false;
 	*out = found;
 	return true;

@@ -78,6 +78,14 @@ gateway_of_login(const struct leaving *l)
 	return NULL;
 }
 
+static bool
+is_of(const struct leaving *l, struct pn_str address, const struct pn_gateway *gateway)
+{
+	const struct pn_domain *domain = domain_of(l, address);
+
+	return domain != NULL && domain->gateway == gateway;
+}
+
 static void
 find_owner(struct leaving *l)
 {
@@ -87,12 +95,14 @@ find_owner(struct leaving *l)
 
 	if (bound != NULL && (domain == NULL || domain->gateway != bound))
 		domain = &bound->domains[0];
-	l->bounce = mail->return_path.n > 0 ? mail->return_path : mail->sender;
+	l->bounce = mail->sender;
 	if (domain == NULL)
 		return;
 	l->out->gateway = domain->gateway;
 	l->out->notification = domain->default_from;
-	if (l->bounce.n == 0)
+	if (is_of(l, mail->return_path, domain->gateway))
+		l->bounce = mail->return_path;
+	else if (mail->sender.n == 0 || (domain_of(l, mail->sender) != NULL && !is_of(l, mail->sender, domain->gateway)))
 		l->bounce = domain->bounce;
 }
 
