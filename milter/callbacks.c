@@ -15,9 +15,10 @@
 #include "poke.h"
 
 enum {
+	/* without its macros all mail would look like sendmail(1)'s: SETSYMLIST */
 	NEEDED_ACTIONS = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT
-	    | SMFIF_CHGFROM | SMFIF_QUARANTINE,
-	WANTED_STEPS = SMFIP_NR_CONN | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_HDR_LEADSPC
+	    | SMFIF_CHGFROM | SMFIF_QUARANTINE | SMFIF_SETSYMLIST,
+	WANTED_STEPS = SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_HDR_LEADSPC
 	    | SMFIP_NOUNKNOWN | SMFIP_NODATA,
 };
 
@@ -107,10 +108,10 @@ on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2,
 
 	(void)f2;
 	(void)f3;
-	*pf0 = NEEDED_ACTIONS | (f0 & SMFIF_SETSYMLIST);
-	*pf1 = (WANTED_STEPS | (state_authenticator() == NULL ? SMFIP_NOHELO : SMFIP_NR_HELO)) & f1;
+	*pf0 = NEEDED_ACTIONS;
+	*pf1 = WANTED_STEPS & f1;
 	*pf2 = *pf3 = 0;
-	if ((f0 & NEEDED_ACTIONS) != NEEDED_ACTIONS || ((f0 & SMFIF_SETSYMLIST) && !ask_macros(ctx))) {
+	if ((f0 & NEEDED_ACTIONS) != NEEDED_ACTIONS || !ask_macros(ctx)) {
 		pn_log(PN_LOG_ERROR, "the mail server does not offer what is needed (actions %#lx, steps %#lx)", f0, f1);
 		session_free(s);
 		return SMFIS_REJECT;
@@ -182,14 +183,16 @@ static sfsistat
 on_rcpt(SMFICTX *ctx, char **argv)
 {
 	struct session *s = smfi_getpriv(ctx);
+	struct next_hop hop = { PN_STR_EMPTY, PN_STR_EMPTY };
 	struct pn_error err = { "" };
 	enum session_rcpt answer;
 
 	if (s == NULL || s->snapshot == NULL)
 		return SMFIS_TEMPFAIL;
 	poke_enter();
-	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"),
-	    (struct next_hop){ macro_text(ctx, "{rcpt_mailer}"), macro_text(ctx, "{rcpt_host}") }, &err);
+	if (s->mail.outbound)
+		hop = (struct next_hop){ macro_text(ctx, "{rcpt_mailer}"), macro_text(ctx, "{rcpt_host}") };
+	answer = session_rcpt(s, argv, macro_text(ctx, "{rcpt_addr}"), hop, &err);
 	poke_leave();
 	line_rcpt(s, pn_str_c(argv[0]), answer, &err);
 	return action_rcpt(ctx, answer);
@@ -271,7 +274,7 @@ on_close(SMFICTX *ctx)
 struct smfiDesc callbacks = {
 	.xxfi_name = (char *)(uintptr_t)"postern",
 	.xxfi_version = SMFI_VERSION,
-	.xxfi_flags = NEEDED_ACTIONS | SMFIF_SETSYMLIST,
+	.xxfi_flags = NEEDED_ACTIONS,
 	.xxfi_connect = on_connect,
 	.xxfi_helo = on_helo,
 	.xxfi_envfrom = on_mail,

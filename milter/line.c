@@ -98,6 +98,8 @@ add_authentication(struct pn_buf *line, const struct pn_authentication *auth)
 		pn_log_key(line, "author", auth->dmarc.author);
 	if (auth->reused.n > 0)
 		pn_log_key(line, "results_of", auth->reused);
+	if (auth->client_unknown)
+		pn_buf_add_c(line, " client=unknown");
 }
 
 static void

@@ -20,7 +20,7 @@ struct pn_closing
 pn_closing_flood(void)
 {
 	return (struct pn_closing){ .action = PN_ACTION_REFUSE,
-		.reply = { "550", "5.6.0", PN_STR("too many X-Postern header fields") } };
+		.reply = { "550", "5.6.0", PN_STR("too many header fields under our names") } };
 }
 
 /* A role address (postmaster) goes its own way, whatever its gateway decides. */

@@ -717,7 +717,9 @@ static void
 a_wrong_clock_forgets_nothing(void **state)
 {
 	const struct pn_bounce_event bounce = { .gateway = main_gateway, .time = NOW };
-	const struct pn_charge charge = { .relay = PN_STR("a"), .recipients = 1, .now_ms = NOW_MS };
+	const struct pn_limit limit = { .most = 10, .window_ms = 1000 };
+	const struct pn_charge charge = { .relay = PN_STR("a"), .limits = &limit, .limit_count = 1, .recipients = 1,
+		.now_ms = NOW_MS };
 	struct pn_charge_result charged;
 	struct tool *tool = *state;
 

@@ -10,10 +10,10 @@ from lab import *
 from milterlab import *
 
 ACTIONS = miltwire.ADDHDRS | miltwire.ADDRCPT | miltwire.DELRCPT | miltwire.CHGHDRS | miltwire.QUARANTINE \
-    | miltwire.ADDRCPT_PAR | miltwire.SETSYMLIST
-STEPS = miltwire.NOHELO | miltwire.NOUNKNOWN | miltwire.NODATA | miltwire.NR_CONN | miltwire.NR_HDR | miltwire.NR_EOH \
+    | miltwire.CHGFROM | miltwire.ADDRCPT_PAR | miltwire.SETSYMLIST
+STEPS = miltwire.NR_HELO | miltwire.NOUNKNOWN | miltwire.NODATA | miltwire.NR_CONN | miltwire.NR_HDR | miltwire.NR_EOH \
     | miltwire.NR_BODY | miltwire.HDR_LEADSPC
-MACROS = {"connect": ["{daemon_name}"], "helo": [], "mail": ["{auth_authen}", "{mail_mailer}"], "rcpt": ["{rcpt_addr}"], "data": [],
+MACROS = {"connect": ["{daemon_name}"], "helo": [], "mail": ["{auth_authen}", "{mail_mailer}"], "rcpt": ["{rcpt_addr}", "{rcpt_mailer}", "{rcpt_host}"], "data": [],
     "eoh": [], "eom": ["i"]}
 
 # --- negotiation
@@ -25,7 +25,7 @@ def test_exactly_what_is_needed(ctx):
 		assert c.macro_lists == MACROS, c.macro_lists
 
 
-@cases(("as Postfix", {}, True), ("no macro lists", {"actions": 0xff}, True), ("a later version", {"version": 7,
+@cases(("as Postfix", {}, True), ("no macro lists", {"actions": 0xff}, False), ("a later version", {"version": 7,
     "actions": 0xffffffff, "steps": 0xffffffff}, True), ("version 3", {"version": 3, "steps": 0xff}, True),
     ("version 6, no steps", {"steps": 0}, True), ("no leading blanks", {"steps": miltwire.ALL_STEPS
     & ~miltwire.HDR_LEADSPC}, True), ("version 2", {"version": 2, "actions": 0x3f, "steps": 0x7f}, False),
