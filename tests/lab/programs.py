@@ -51,7 +51,7 @@ class Program(Resource):
 		for name, value in SANITIZER_ENV.items():
 			env[name] = value + (":" + env[name] if env.get(name) else "")
 		env.update(self.env)
-		self.began = time.monotonic()
+		self.began, self.told = time.monotonic(), len(self.stderr())
 		with open(self.stderr_path, "ab") as err:
 			self.process = base.start_group([self.binary] + self.args, stdout=err, stderr=err, cwd=self.cwd, env=env,
 			    **({"user": self.user, "extra_groups": ["postfix"]} if self.user else {}))
@@ -68,7 +68,7 @@ class Program(Resource):
 
 	def _is_open(self):
 		"""A socket is bound as 0600 and given its group and mode right after: Postfix may only then come in."""
-		return (all(stat.S_IMODE(os.stat(p).st_mode) != 0o600 for p in self.sockets) or "started" in self.stderr()
+		return (all(stat.S_IMODE(os.stat(p).st_mode) != 0o600 for p in self.sockets) or "started" in self.stderr()[self.told:]
 		    or time.monotonic() - self.began > 1)
 
 	def stderr(self):
