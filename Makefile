@@ -61,7 +61,7 @@ postern-health_LIBS := $(LIB_LIBS)
 TESTS       := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TARGETS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAYS     := $(TARGETS:%=$(BUILD)/tests/fuzz/replay_%)
-TOOLS       := $(addprefix $(BUILD)/tests/conformance/,run address_tool header_tool mime_tool) \
+TOOLS       := $(addprefix $(BUILD)/tests/conformance/,run address_tool header_tool mime_tool from_tool) \
                $(patsubst %.c,$(BUILD)/%,$(wildcard tests/wire/*.c tests/cli/*.c tests/suites/*.c))
 
 .PHONY: all check check-built pure fuzz bench conformance conformance-built suite-spf suite-dmarc demo run deps install texts clean format

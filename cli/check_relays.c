@@ -291,6 +291,31 @@ check_listeners(struct check *check)
 		    "relay_daemons: no listener has one of these names, so no relay is ever chosen");
 }
 
+/* -- whose mail ------------------------------------------------------------------------------ */
+
+/* Where there is more than one tenant: a From, and an envelope sender, are quickly written. */
+static void
+check_tenants(struct check *check)
+{
+	const struct pn_directory *directory = &check->cli->config->directory;
+	struct pn_relays relays = check->cli->config->relays;
+
+	if (directory->gateway_count < 2)
+		return;
+	for (size_t i = 0; i < relays.n; i++)
+		if (relays.v[i].active && relays.v[i].gateway.n == 0)
+			finding(check, LEVEL_WARNING, "relays", PN_STR("set gateway in its section"),
+			    "relay " PN_STR_FMT ": it takes the mail of every gateway",
+			    PN_STR_ARG(relays.v[i].name));
+	for (size_t i = 0; i < directory->gateway_count; i++)
+		if (directory->gateways[i].logins.n == 0)
+			finding(check, LEVEL_WARNING, "relays",
+			    PN_STR("set logins in its section to the logins of its users"),
+			    "gateway " PN_STR_FMT
+			    ": whose mail it is, its sender and From tell, which clients of others can write",
+			    PN_STR_ARG(directory->gateways[i].name));
+}
+
 void
 check_relays(struct check *check)
 {
@@ -305,6 +330,7 @@ check_relays(struct check *check)
 	check_default_transport(check);
 	check_fixed_services(check);
 	check_listeners(check);
+	check_tenants(check);
 	finding(check, LEVEL_OK, "relays", NO_REMEDY,
 	    "%zu services of master.cf were compared with the relays", services.n);
 }

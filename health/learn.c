@@ -29,6 +29,7 @@ struct slot {
 	struct failure failure;
 	const struct pn_relay *told; /* failed at the end of a delivery */
 	char queue_id[32]; /* of that */
+	bool tried[PN_RELAYS_MAX]; /* by a waiting service, in this delivery and in vain: by index in known */
 };
 
 /* Since the last flush.  What failed before a success counts for nothing. */
@@ -93,6 +94,15 @@ uses(const struct known *known, struct pn_str transport)
 }
 
 static bool
+is_waiting(const struct learn *l, struct pn_str transport)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (pn_str_eq(l->v[i].waiting, transport))
+			return true;
+	return false;
+}
+
+static bool
 is_ours(const struct learn *l, struct pn_str transport)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -122,14 +132,20 @@ find_relay(const struct learn *l, const struct pn_log_line *line)
 
 /* -- gathering ---------------------------------------------------------------------------- */
 
-static struct tally *
-tally_of(struct learn *l, const struct pn_relay *relay)
+static size_t
+index_of(const struct learn *l, const struct pn_relay *relay)
 {
 	size_t i = 0;
 
 	while (l->v[i].relay != relay)
 		i++;
-	return &l->v[i].tally;
+	return i;
+}
+
+static struct tally *
+tally_of(struct learn *l, const struct pn_relay *relay)
+{
+	return &l->v[index_of(l, relay)].tally;
 }
 
 static void
@@ -252,12 +268,45 @@ learn_delivery(struct learn *l, const struct pn_log_line *line, const struct pn_
 
 	if (line->status == PN_LOG_TROUBLE || line->status == PN_LOG_DEFERRED)
 		return PN_OK;
+	/* it was counted when the relay was asked for */
+	if (line->status == PN_LOG_SENT && is_waiting(l, line->transport))
+		return PN_OK;
 	st = pn_quota_delivered(l->store, line->queue_id, line->recipient,
 	    relay == NULL ? PN_STR_EMPTY : relay->name, what, at_ms, err);
 	if (st == PN_INVALID) { /* asking again is useless */
 		pn_log(PN_LOG_WARN, "%s", err->text);
 		return PN_OK;
 	}
+	return st;
+}
+
+/* Its name was not found: it was not even asked for. */
+static bool
+was_looked_up_only(const struct pn_log_line *line)
+{
+	return line->failed && line->event == PN_HEALTH_NO_CONNECTION && line->port == 0;
+}
+
+/* A waiting service counts before it connects: what was tried in vain is given back
+ * at the end of the delivery, whose line is no other's. */
+static enum pn_status
+learn_attempts(struct learn *l, const struct pn_log_line *line, const struct pn_relay *relay,
+    struct pn_str text, int64_t at_ms, struct pn_error *err)
+{
+	struct slot *slot = slot_of(l, line->pid);
+	enum pn_status st = PN_OK;
+
+	if (!is_waiting(l, line->transport))
+		return PN_OK;
+	if (relay != NULL && !was_looked_up_only(line))
+		slot->tried[index_of(l, relay)] = line->status != PN_LOG_SENT;
+	if (line->status == PN_LOG_TROUBLE)
+		return PN_OK;
+	for (size_t i = 0; i < l->n && st == PN_OK; i++)
+		if (slot->tried[i])
+			st = pn_quota_undelivered(l->store, l->v[i].relay->name, text, at_ms, err);
+	if (st == PN_OK)
+		memset(slot->tried, 0, sizeof(slot->tried));
 	return st;
 }
 
@@ -268,7 +317,7 @@ learn_line(void *learn, struct pn_str text, struct pn_error *err)
 	const struct pn_relay *relay;
 	struct pn_log_line line;
 	enum pn_status st;
-	int64_t age;
+	int64_t age, at_ms;
 
 	if (!pn_log_line_parse(text, &line) || !is_ours(l, line.transport))
 		return PN_OK;
@@ -276,13 +325,16 @@ learn_line(void *learn, struct pn_str text, struct pn_error *err)
 	if (age > OLD)
 		return PN_OK;
 	relay = find_relay(l, &line);
-	st = learn_delivery(l, &line, relay, pn_clock_now_ms() - age * 1000, err);
+	at_ms = pn_clock_now_ms() - age * 1000;
+	st = learn_delivery(l, &line, relay, at_ms, err);
+	if (st == PN_OK)
+		st = learn_attempts(l, &line, relay, text, at_ms, err);
 	if (st != PN_OK || age > OLD_FOR_HEALTH)
 		return st;
-	if (line.status == PN_LOG_TROUBLE)
-		learn_trouble(l, &line, relay);
-	else
+	if (line.status != PN_LOG_TROUBLE)
 		learn_outcome(l, &line, relay);
+	else if (line.failed)
+		learn_trouble(l, &line, relay);
 	return PN_OK;
 }
 

@@ -364,6 +364,7 @@ session_decide(struct session *s, struct pn_str queue_id, struct pn_gate_result 
 	if (s->auth != NULL)
 		end_verification(s);
 	if (s->body != NULL) {
+		s->mail.body_longest = pn_dkim_body_longest(s->body);
 		pn_dkim_body_end(s->body, s->body_hash);
 		s->mail.body_hash = s->body_hash;
 	}

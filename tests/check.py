@@ -15,6 +15,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = sys.executable
+JOBS = str(2 * (os.cpu_count() or 1))	# these tests mostly wait
 
 
 def unit_parts(build):
@@ -27,7 +28,7 @@ def conformance_parts(build):
 	here = ROOT + "/tests/conformance/"
 	for kind in ("route", "sanitize_alias", "tools", "mail_server"):
 		yield "conformance " + kind, [build + "/tests/conformance/run", here + kind + ".jsonl"]
-	for kind, tool in (("header", "header_tool"), ("address", "address_tool"), ("mime", "mime_tool"), ("route", "run"),
+	for kind, tool in (("header", "header_tool"), ("address", "address_tool"), ("mime", "mime_tool"), ("from", "from_tool"), ("route", "run"),
 			("server", "run")):
 		yield "differential " + kind, [PYTHON, here + "diff_%s.py" % kind, build + "/tests/conformance/" + tool]
 
@@ -47,7 +48,7 @@ def fuzz_parts(build):
 def lab_parts(build):
 	for folder in ("lab", "wire", "cli", "postfix"):
 		files = sorted(glob.glob(ROOT + "/tests/%s/test_*.py" % folder))
-		yield folder, [PYTHON, ROOT + "/tests/lab/runner.py", "-j", "2", "--build", build, *files]
+		yield folder, [PYTHON, ROOT + "/tests/lab/runner.py", "-j", JOBS, "--build", build, *files]
 
 
 def source_parts(build):

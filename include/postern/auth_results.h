@@ -95,8 +95,9 @@ bool pn_auth_results_claims(struct pn_str raw, struct pn_str authserv_id, struct
 PN_CHECK enum pn_status pn_auth_results_forged(struct pn_fields fields, struct pn_str authserv_id,
     struct pn_arena *arena, size_t **indexes, size_t *n);
 
-/* What a trusted filter before us found: the first field that claims its authserv_id, read strictly.  The
- * filter must itself remove what others sent under its name.
+/* What a trusted filter before us found: the first field that claims its authserv_id, read strictly, and what
+ * those that follow it at once tell of further methods (each of its programs writes one).  The filter must
+ * itself remove what others sent under its name.
  *
  * PN_OK         *out
  * PN_NOT_FOUND  no such field

@@ -49,8 +49,9 @@ struct pn_authentication {
 	bool relayed;			/* a trusted relay handed it in: the client is the one before it */
 	bool client_unknown;		/* it could not be found out: SPF is none, DMARC never refuses */
 	bool exempt;			/* from dmarc = enforce: trusted relay, listed forwarder, mailing list */
-	struct pn_str reused;		/* authserv-id of an earlier filter whose results were taken; "" = none */
-	struct pn_str header;		/* value of our Authentication-Results */
+	struct pn_str reused;		/* the earlier filter whose results were taken, the first one; "" = none */
+	/* Value of our Authentication-Results; "" = forged ones could not be looked for, and none may be told. */
+	struct pn_str header;
 	size_t *forged;			/* fields of ours that others wrote, as pn_auth_results_forged() */
 	size_t forged_count;
 };
@@ -60,7 +61,8 @@ struct pn_auth_check *pn_auth_check_new(struct pn_authenticator *authenticator, 
     const struct pn_auth_mail *mail, struct pn_arena *arena);
 bool pn_auth_check_wants_body(const struct pn_auth_check *check);
 void pn_auth_check_body(struct pn_auth_check *check, struct pn_str chunk);
-/* Once.  Blocks for the DNS, at most as long as the budget says.  There is always an answer. */
+/* Once.  Blocks for the DNS, at most as long as the budget says, of which SPF, DKIM and DMARC have a share
+ * each.  There is always an answer. */
 void pn_auth_check_end(struct pn_auth_check *check, struct pn_authentication *out);
 void pn_auth_check_free(struct pn_auth_check *check);	/* NULL is fine; at any time */
 

@@ -77,7 +77,8 @@ struct pn_dkim_check;
 struct pn_dkim_check *pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields,
     struct pn_str from, int64_t now, struct pn_arena *arena);
 
-/* Where the keys are that will be asked for at the end: whoever can asks for them now.  In the arena. */
+/* Where the keys are that will be asked for at the end and may be the author's: whoever can asks for them now.
+ * In the arena. */
 struct pn_strs pn_dkim_check_keys(const struct pn_dkim_check *check);
 
 /* Is there a signature that needs the body? */

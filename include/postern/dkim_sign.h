@@ -22,6 +22,11 @@ void pn_dkim_body_free(struct pn_dkim_body *body);	/* NULL is fine */
 /* In pieces of any size.  LF alone ends a line as CRLF does: so it is on the wire. */
 void pn_dkim_body_add(struct pn_dkim_body *body, struct pn_str chunk);
 
+/* Bytes of the longest line so far, without its end.  One of more than PN_DKIM_LINE_MAX is broken on its way,
+ * and the signature with it: such a mail is not to be signed (RFC 5321 section 4.5.3.1.6). */
+enum { PN_DKIM_LINE_MAX = 998 };
+size_t pn_dkim_body_longest(const struct pn_dkim_body *body);
+
 /* Once. */
 void pn_dkim_body_end(struct pn_dkim_body *body, unsigned char hash[PN_DKIM_HASH_SIZE]);
 
@@ -45,7 +50,8 @@ struct pn_dkim_signing {
  *
  * PN_OK
  * PN_INVALID   no From, a signer's names are none, or its identity is outside of its domain
- * PN_LIMIT     fields that cannot all be signed: one name occurs too often, or the header is too large
+ * PN_LIMIT     fields that cannot all be signed: one name occurs too often, the header is too large, or a line
+ *              of it too long
  * PN_TEMPFAIL  OpenSSL does not sign */
 PN_CHECK enum pn_status pn_dkim_sign(struct pn_fields fields, const unsigned char body[PN_DKIM_HASH_SIZE],
     const struct pn_dkim_signer *signers, size_t n, const struct pn_dkim_signing *how, struct pn_arena *arena,

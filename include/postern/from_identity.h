@@ -3,10 +3,10 @@
  * The author domain is what DMARC checks, what the application shows and what "who may
  * write to this alias" asks about, so all readers of the mail must agree on it.  It is
  * *one* domain only if there is one From field, its addresses are written as RFC 5322
- * section 3.4 has them, and Odoo's reading and those of careless programs (which look
- * for brackets in names, comments and encoded words, or for an @ in a quoted local part)
- * find no other.  In every other case all domains that anybody could see are listed: none
- * of them may pass, each may be protected.
+ * section 3.4 has them, each between its commas, and Odoo's reading and those of careless
+ * programs (which look for brackets in names, comments and encoded words, for an @ in a
+ * quoted local part, or decode before they parse) find no other.  In every other case all
+ * domains that anybody could see are listed: none of them may pass, each may be protected.
  *
  * Linear in the length of the fields; no recursion.  Pure; safe from any thread.
  */

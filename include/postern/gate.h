@@ -30,6 +30,7 @@ struct pn_gate_mail {
 	bool takes_relay;	/* the relay is chosen on this listener */
 	struct pn_str queue_id;
 	const unsigned char *body_hash;	/* PN_DKIM_HASH_SIZE bytes, for signing; NULL: not hashed */
+	size_t body_longest;	/* bytes of its longest line, where it was hashed */
 	struct pn_proof proof;	/* of its author */
 	const struct pn_authentication *auth;	/* what Authentication-Results tells; NULL: nothing was verified */
 	bool over_limit;	/* its headers went over header_limit: not parsed */

@@ -19,7 +19,7 @@
 enum { PN_LOG_LINE_MAX = 8192 }; /* bytes; a longer one tells nothing */
 
 enum pn_log_status {
-	PN_LOG_TROUBLE, /* on the way: .event */
+	PN_LOG_TROUBLE, /* on the way: this host did not take it */
 	PN_LOG_SENT,
 	PN_LOG_BOUNCED,
 	PN_LOG_DEFERRED,

@@ -67,6 +67,10 @@ struct pn_outbound {
 void pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mail *mail,
     struct pn_arena *arena, struct pn_outbound *out);
 
+/* The gateway that a login is bound to (its `logins`): it sends for that one alone,
+ * whatever the mail says.  NULL: it is bound to none. */
+const struct pn_gateway *pn_outbound_gateway_of_login(const struct pn_config *config, struct pn_str user);
+
 /* The live route of a sender, for sender_dependent_default_transport_maps: as
  * above, not counted.  A relay with limits is given by its waiting transport, which
  * counts each recipient as it is delivered.

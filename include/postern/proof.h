@@ -12,7 +12,8 @@
 
 #include "postern/verdict.h"
 
-enum pn_unproven { PN_UNPROVEN_ACCEPT, PN_UNPROVEN_HOLD, PN_UNPROVEN_REFUSE };
+/* WAIT: the author is in doubt, and the DNS did not tell what its domains want. */
+enum pn_unproven { PN_UNPROVEN_ACCEPT, PN_UNPROVEN_WAIT, PN_UNPROVEN_HOLD, PN_UNPROVEN_REFUSE };
 
 struct pn_proof {
 	bool asked;			/* a recipient is an alias that asks for proof */

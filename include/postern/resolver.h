@@ -33,7 +33,8 @@ void pn_resolver_close(struct pn_resolver *resolver);	/* NULL is fine */
 /* Valid as long as the resolver.  Bogus answers are PN_TEMPFAIL; failures are remembered for 30 s. */
 struct pn_dns pn_resolver_port(struct pn_resolver *resolver);
 
-/* Asks without waiting: an answer that will be needed later is then in the cache, or on its way. */
+/* Asks without waiting: an answer that will be needed later is then in the cache, or on its way.  Nothing is
+ * asked when half of what may be on its way already is. */
 void pn_resolver_start(struct pn_resolver *resolver, struct pn_str name, enum pn_dns_type type);
 
 struct pn_resolver_counts {

@@ -345,24 +345,53 @@ pn_auth_results_forged(struct pn_fields fields, struct pn_str authserv_id, struc
 	return PN_OK;
 }
 
+static bool
+tells(const struct pn_auth_results *results, size_t n, struct pn_str method)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pn_str_eq_nocase(results->v[i].method, method))
+			return true;
+	return false;
+}
+
+/* What a field tells of methods that no field above it has told of. */
+static void
+add_told(struct pn_auth_results *all, const struct pn_auth_results *more)
+{
+	size_t above = all->n;
+
+	for (size_t i = 0; i < more->n && all->n < PN_AUTH_RESULTS_MAX; i++)
+		if (!tells(all, above, more->v[i].method))
+			all->v[all->n++] = more->v[i];
+}
+
+/* The field at fields.v[i], if it is of that filter. */
+static enum pn_status
+read_trusted(struct pn_fields fields, size_t i, struct pn_str authserv_id, struct pn_arena *arena,
+    struct pn_auth_results *out)
+{
+	enum pn_status status;
+
+	if (!is_auth_results(&fields.v[i]) || !pn_auth_results_claims(fields.v[i].raw, authserv_id, arena))
+		return PN_NOT_FOUND;
+	status = pn_auth_results_parse(fields.v[i].raw, arena, out);
+	return status == PN_OK && !pn_str_eq_nocase(out->authserv_id, authserv_id) ? PN_INVALID : status;
+}
+
 enum pn_status
 pn_auth_results_trusted(struct pn_fields fields, struct pn_str authserv_id, struct pn_arena *arena,
     struct pn_auth_results *out)
 {
-	struct pn_auth_results found;
+	enum pn_status status = PN_NOT_FOUND;
+	struct pn_auth_results all, more;
+	size_t i = 0;
 
-	for (size_t i = 0; i < fields.n; i++) {
-		enum pn_status status;
-
-		if (!is_auth_results(&fields.v[i])
-		    || !pn_auth_results_claims(fields.v[i].raw, authserv_id, arena))
-			continue;
-		status = pn_auth_results_parse(fields.v[i].raw, arena, &found);
-		if (status == PN_OK && !pn_str_eq_nocase(found.authserv_id, authserv_id))
-			status = PN_INVALID;
-		if (status == PN_OK)
-			*out = found;
+	while (i < fields.n && status == PN_NOT_FOUND)
+		status = read_trusted(fields, i++, authserv_id, arena, &all);
+	if (status != PN_OK)
 		return status;
-	}
-	return PN_NOT_FOUND;
+	while (i < fields.n && read_trusted(fields, i++, authserv_id, arena, &more) == PN_OK)
+		add_told(&all, &more);
+	*out = all;
+	return PN_OK;
 }

@@ -6,7 +6,14 @@
 
 #include "postern/clock.h"
 
-enum { TRUSTED_HOPS_MAX = 20, HELO_MAX = 255, IDENTIFIERS_MAX = PN_DKIM_CHECKED + 1 };
+enum {
+	TRUSTED_HOPS_MAX = 20,
+	HELO_MAX = 255,
+	IDENTIFIERS_MAX = PN_DKIM_CHECKED + 1,
+	/* of the budget, in hundredths; DMARC has the rest: four authors of nine questions each */
+	SPF_SHARE = 40,
+	DKIM_SHARE = 20,
+};
 
 struct pn_authenticator {
 	struct pn_dkim_verifier *verifier;
@@ -21,6 +28,7 @@ struct pn_auth_check {
 	struct pn_auth_mail mail;
 	struct pn_arena *arena;
 	struct pn_dkim_check *dkim;
+	bool spf_told, dkim_told;	/* by an earlier filter */
 	struct pn_authentication out;
 };
 
@@ -139,7 +147,8 @@ is_list_mail(struct pn_fields fields)
 	return false;
 }
 
-/* An answer that will be needed is then on its way while the body comes in. */
+/* An answer that will be needed is then on its way while the body comes in: of each step one, as whoever
+ * writes the mail chooses what is asked. */
 static void
 ask_early(const struct pn_auth_check *c)
 {
@@ -154,9 +163,9 @@ ask_early(const struct pn_auth_check *c)
 		pn_resolver_start(resolver, keys.v[i], PN_DNS_TXT);
 	if (!c->out.client_unknown && at != PN_STR_NONE)
 		pn_resolver_start(resolver, pn_str_from(c->mail.sender, at + 1), PN_DNS_TXT);
-	for (size_t i = 0; i < c->out.from.domains.n; i++)
+	if (c->out.from.domains.n > 0)
 		pn_resolver_start(resolver, pn_arena_printf(c->arena, "_dmarc." PN_STR_FMT,
-		    PN_STR_ARG(c->out.from.domains.v[i])), PN_DNS_TXT);
+		    PN_STR_ARG(c->out.from.domains.v[0])), PN_DNS_TXT);
 }
 
 struct pn_auth_check *
@@ -217,14 +226,15 @@ host_of(struct pn_str address)
 
 /* Of a sender and of a HELO name, the sender's counts.  Ours then tells what was asked there. */
 static void
-take_spf(struct pn_auth_check *c, const struct pn_auth_result *r, bool first)
+take_spf(struct pn_auth_check *c, const struct pn_auth_result *r)
 {
 	struct pn_str from = property(r, PN_STR("smtp"), PN_STR("mailfrom"));
 
 	if (pn_str_eq(from, PN_STR("<>")))
 		from = PN_STR_EMPTY;
-	if (!first && from.n == 0)
+	if (c->spf_told && from.n == 0)
 		return;
+	c->spf_told = true;
 	c->out.spf.result = PN_SPF_NONE;
 	for (enum pn_spf_result i = PN_SPF_NONE; i <= PN_SPF_PERMERROR; i++)
 		if (pn_str_eq_nocase(r->result, pn_str_c(pn_spf_result_name(i))))
@@ -255,35 +265,33 @@ take_dkim(struct pn_auth_check *c, const struct pn_auth_result *r)
 			s->result = i;
 }
 
-/* SPF and DKIM of the first filter that is trusted and has told of them; DMARC is
+/* SPF and DKIM, each of the first filter that is trusted and has told of it; DMARC is
  * evaluated here in any case. */
-static bool
+static void
 reuse(struct pn_auth_check *c)
 {
 	/* who comes past the filter in front can write its name as well */
 	if (c->config->trusted_relays.n > 0 && !c->out.relayed)
-		return false;
+		return;
 	for (size_t i = 0; i < c->config->trust_authserv.n; i++) {
+		struct pn_str id = c->config->trust_authserv.v[i];
+		bool spf = !c->spf_told, dkim = !c->dkim_told;
 		struct pn_auth_results earlier;
-		bool spf = false;
 
-		if (pn_auth_results_trusted(c->mail.fields, c->config->trust_authserv.v[i], c->arena, &earlier) != PN_OK)
+		if (pn_auth_results_trusted(c->mail.fields, id, c->arena, &earlier) != PN_OK)
 			continue;
-		c->out.dkim.v = PN_ARENA_ARRAY(c->arena, struct pn_dkim_signature, earlier.n);
+		if (dkim)
+			c->out.dkim.v = PN_ARENA_ARRAY(c->arena, struct pn_dkim_signature, earlier.n);
 		for (size_t j = 0; j < earlier.n; j++) {
-			if (pn_str_eq_nocase(earlier.v[j].method, PN_STR("spf"))) {
-				take_spf(c, &earlier.v[j], !spf);
-				spf = true;
-			} else if (pn_str_eq_nocase(earlier.v[j].method, PN_STR("dkim"))) {
+			if (spf && pn_str_eq_nocase(earlier.v[j].method, PN_STR("spf")))
+				take_spf(c, &earlier.v[j]);
+			else if (dkim && pn_str_eq_nocase(earlier.v[j].method, PN_STR("dkim")))
 				take_dkim(c, &earlier.v[j]);
-			}
 		}
-		if (spf || c->out.dkim.n > 0) {
-			c->out.reused = c->config->trust_authserv.v[i];
-			return true;
-		}
+		c->dkim_told = c->out.dkim.n > 0;
+		if (c->out.reused.n == 0 && (c->spf_told || c->dkim_told))
+			c->out.reused = id;
 	}
-	return false;
 }
 
 /* -- the checks ------------------------------------------------------------------------------ */
@@ -347,24 +355,38 @@ write_header(struct pn_auth_check *c)
 		pn_auth_results_add(&results, PN_STR("dkim"), PN_STR("none"), PN_STR_EMPTY, c->arena);
 	pn_auth_results_add_dmarc(&results, &c->out.dmarc, c->arena);
 	c->out.header = pn_auth_results_write(&results, c->arena);
+	/* beside forged ones ours would be worth nothing */
 	if (pn_auth_results_forged(c->mail.fields, c->config->authserv_id, c->arena, &c->out.forged,
 	    &c->out.forged_count) != PN_OK)
-		c->out.forged_count = 0;
+		c->out.header = PN_STR_EMPTY;
 }
 
+/* More of the budget, in hundredths, and what the steps before have left. */
+static void
+give(struct pn_dns_budget *budget, const struct pn_auth_config *config, unsigned share)
+{
+	budget->questions_left += (unsigned)config->dns_questions * share / 100;
+	budget->deadline += (int64_t)config->dns_budget * 10000 * share;
+}
+
+/* Each step has a share of its own: what SPF and DKIM cost is chosen by the sender, who must not
+ * be able to hide the author's policy that way. */
 void
 pn_auth_check_end(struct pn_auth_check *c, struct pn_authentication *out)
 {
 	struct pn_dns_budget budget;
 	struct pn_dns dns;
 
-	pn_dns_budget_init(&budget, c->authenticator->dns, (unsigned)c->config->dns_questions,
-	    pn_clock_mono_us() + (int64_t)c->config->dns_budget * 1000000);
+	pn_dns_budget_init(&budget, c->authenticator->dns, 0, pn_clock_mono_us());
 	dns = pn_dns_budget_port(&budget);
-	if (!reuse(c)) {
+	reuse(c);
+	give(&budget, c->config, SPF_SHARE);
+	if (!c->spf_told)
 		check_spf(c, &dns);
+	give(&budget, c->config, DKIM_SHARE);
+	if (!c->dkim_told)
 		c->out.dkim = pn_dkim_check_end(c->dkim, &dns);
-	}
+	give(&budget, c->config, 100 - SPF_SHARE - DKIM_SHARE);
 	check_dmarc(c, &dns);
 	write_header(c);
 	*out = c->out;
@@ -373,7 +395,8 @@ pn_auth_check_end(struct pn_auth_check *c, struct pn_authentication *out)
 /* -- for the decision ------------------------------------------------------------------------- */
 
 /* A temporary error may hide any policy but one that is known to be none; more authors than
- * are read may hide a protected one. */
+ * are read may hide a protected one.  An author in doubt is known not to be proven, and no error
+ * that may pass is a reason to refuse for good. */
 static enum pn_unproven
 wanted(const struct pn_authentication *auth, const struct pn_auth_config *config)
 {
@@ -384,7 +407,8 @@ wanted(const struct pn_authentication *auth, const struct pn_auth_config *config
 	if (auth->from.more)
 		return PN_UNPROVEN_REFUSE;
 	if (dmarc->result == PN_DMARC_TEMPERROR)
-		return dmarc->policy == PN_DMARC_NONE ? PN_UNPROVEN_ACCEPT : PN_UNPROVEN_REFUSE;
+		return dmarc->policy == PN_DMARC_NONE ? PN_UNPROVEN_ACCEPT
+		    : auth->from.one ? PN_UNPROVEN_REFUSE : PN_UNPROVEN_WAIT;
 	if (dmarc->result != PN_DMARC_FAIL)
 		return PN_UNPROVEN_ACCEPT;
 	switch (dmarc->disposition) {
@@ -406,7 +430,7 @@ pn_authentication_proof(const struct pn_authentication *auth, const struct pn_au
 	return (struct pn_proof){
 		.checked = true,
 		.proven = auth->dmarc.result == PN_DMARC_PASS ? PN_YES
-		    : auth->dmarc.result == PN_DMARC_TEMPERROR && !auth->from.more ? PN_UNKNOWN : PN_NO,
+		    : auth->dmarc.result == PN_DMARC_TEMPERROR && auth->from.one ? PN_UNKNOWN : PN_NO,
 		.never_refuse = auth->client_unknown,
 		.wanted = wanted(auth, config),
 		.defer = config->trouble == PN_AUTH_TROUBLE_DEFER,

@@ -14,6 +14,7 @@ struct pn_dkim_body {
 	bool blank;		/* white space, which counts when text follows */
 	bool cr;		/* the last byte: the first of CRLF, or text */
 	size_t ends;		/* of lines; they count when text follows */
+	size_t line, longest;	/* bytes of this one; of all */
 	size_t n;
 	char out[OUT_SIZE];
 };
@@ -110,6 +111,9 @@ pn_dkim_body_add(struct pn_dkim_body *body, struct pn_str chunk)
 		if (body->cr && c != '\n')
 			put_text(body, "\r", 1);
 		body->cr = c == '\r';
+		body->line = c == '\n' ? 0 : body->line + (n > 0 ? n : 1);
+		if (!body->cr && body->line > body->longest)
+			body->longest = body->line;
 		if (n > 0)
 			put_text(body, chunk.p + i, n);
 		else if (c == '\n') {
@@ -119,6 +123,12 @@ pn_dkim_body_add(struct pn_dkim_body *body, struct pn_str chunk)
 			body->blank = true;
 		i += n > 0 ? n : 1;
 	}
+}
+
+size_t
+pn_dkim_body_longest(const struct pn_dkim_body *body)
+{
+	return body->longest;
 }
 
 void

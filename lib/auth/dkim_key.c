@@ -39,7 +39,26 @@ pn_dkim_key_free(struct pn_dkim_key *key)
 	if (key == NULL)
 		return;
 	EVP_PKEY_free(key->pkey);	/* OpenSSL cleanses it */
+	free(key->published);
 	free(key);
+}
+
+/* p=: SubjectPublicKeyInfo for RSA, as everybody does; the 32 bytes themselves for Ed25519 (RFC 8463
+ * section 4). */
+static char *
+public_base64(EVP_PKEY *pkey)
+{
+	unsigned char raw[32], *der = NULL;
+	size_t n = sizeof(raw);
+	bool rsa = EVP_PKEY_get_base_id(pkey) == EVP_PKEY_RSA;
+	int length = rsa ? i2d_PUBKEY(pkey, &der) : EVP_PKEY_get_raw_public_key(pkey, raw, &n) == 1 ? (int)n : -1;
+	char *text = length > 0 ? malloc((size_t)(length + 2) / 3 * 4 + 1) : NULL;
+
+	if (text == NULL)
+		pn_out_of_memory();
+	(void)EVP_EncodeBlock((unsigned char *)text, rsa ? der : raw, length);
+	OPENSSL_free(der);
+	return text;
 }
 
 /* Takes the key over, or frees it. */
@@ -63,6 +82,7 @@ adopt(EVP_PKEY *pkey, struct pn_dkim_key **out, struct pn_error *err)
 		pn_out_of_memory();
 	key->pkey = pkey;
 	key->type = id == EVP_PKEY_RSA ? PN_DKIM_RSA : PN_DKIM_ED25519;
+	key->published = public_base64(pkey);
 	*out = key;
 	return PN_OK;
 }
@@ -208,44 +228,10 @@ pn_dkim_key_write(const struct pn_dkim_key *key, const char *path, struct pn_err
 
 /* -- the public half -- */
 
-/* p=: SubjectPublicKeyInfo for RSA, as everybody does; the 32 bytes themselves for Ed25519 (RFC 8463
- * section 4). */
-static struct pn_str
-public_bytes(const struct pn_dkim_key *key, struct pn_arena *arena)
-{
-	unsigned char raw[32], *der = NULL;
-	size_t n = sizeof(raw);
-	struct pn_str bytes;
-	int length;
-
-	if (key->type == PN_DKIM_ED25519) {
-		if (EVP_PKEY_get_raw_public_key(key->pkey, raw, &n) != 1)
-			pn_out_of_memory();
-		return pn_arena_dup(arena, pn_str_n((const char *)raw, n));
-	}
-	length = i2d_PUBKEY(key->pkey, &der);
-	if (length <= 0)
-		pn_out_of_memory();
-	bytes = pn_arena_dup(arena, pn_str_n((const char *)der, (size_t)length));
-	OPENSSL_free(der);
-	return bytes;
-}
-
-static struct pn_str
-public_base64(const struct pn_dkim_key *key, struct pn_arena *arena)
-{
-	struct pn_str bytes = public_bytes(key, arena);
-	char *text = pn_arena_alloc(arena, (bytes.n + 2) / 3 * 4 + 1);
-
-	return pn_str_n(text, (size_t)EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)bytes.p,
-	    (int)bytes.n));
-}
-
 struct pn_str
 pn_dkim_key_record(const struct pn_dkim_key *key, struct pn_arena *arena)
 {
-	return pn_arena_printf(arena, "v=DKIM1; k=%s; p=" PN_STR_FMT, pn_dkim_key_type_name(key->type),
-	    PN_STR_ARG(public_base64(key, arena)));
+	return pn_arena_printf(arena, "v=DKIM1; k=%s; p=%s", pn_dkim_key_type_name(key->type), key->published);
 }
 
 enum pn_known
@@ -261,7 +247,7 @@ pn_dkim_key_matches(const struct pn_dkim_key *key, struct pn_str domain, struct 
 		return PN_NO;
 	if (record.key.n == 0)
 		(void)pn_fail(err, PN_INVALID, "the published key is revoked (p= is empty)");
-	else if (record.type != key->type || !pn_str_eq(record.key, public_base64(key, arena)))
+	else if (record.type != key->type || !pn_str_eq(record.key, pn_str_c(key->published)))
 		(void)pn_fail(err, PN_INVALID, "the published key is another one");
 	else
 		return PN_YES;

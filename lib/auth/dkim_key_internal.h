@@ -9,6 +9,7 @@
 struct pn_dkim_key {
 	EVP_PKEY *pkey;
 	enum pn_dkim_key_type type;
+	char *published;		/* p= of its record; of malloc(): OpenSSL takes long to write it */
 };
 
 #endif

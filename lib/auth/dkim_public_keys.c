@@ -8,17 +8,19 @@
 
 #include "dkim_tags.h"
 
-enum { SLOTS = 1024 };
+enum { PLACES = 1024 };
 
-struct slot {
+struct key {
+	unsigned refs;			/* its place, whoever verifies with it; under the lock */
+	EVP_PKEY *pkey;
 	enum pn_dkim_key_type type;
-	struct pn_str text;		/* p=, of malloc() */
-	EVP_PKEY *pkey;			/* NULL: nothing here */
+	size_t n;
+	char text[];			/* p= */
 };
 
 struct dkim_public_keys {
 	pthread_mutex_t lock;
-	struct slot slots[SLOTS];	/* each key has one place */
+	struct key *places[PLACES];	/* each key has one */
 };
 
 struct dkim_public_keys *
@@ -32,10 +34,12 @@ dkim_public_keys_new(void)
 }
 
 static void
-clear(struct slot *slot)
+release(struct key *key)
 {
-	EVP_PKEY_free(slot->pkey);
-	free((void *)(uintptr_t)slot->text.p);
+	if (key == NULL || --key->refs > 0)
+		return;
+	EVP_PKEY_free(key->pkey);
+	free(key);
 }
 
 void
@@ -43,21 +47,21 @@ dkim_public_keys_free(struct dkim_public_keys *keys)
 {
 	if (keys == NULL)
 		return;
-	for (size_t i = 0; i < SLOTS; i++)
-		clear(&keys->slots[i]);
+	for (size_t i = 0; i < PLACES; i++)
+		release(keys->places[i]);
 	(void)pthread_mutex_destroy(&keys->lock);
 	free(keys);
 }
 
 /* FNV-1a. */
-static struct slot *
-place(struct dkim_public_keys *keys, struct pn_str text)
+static struct key **
+place_of(struct dkim_public_keys *keys, struct pn_str text)
 {
 	uint32_t hash = 2166136261u;
 
 	for (size_t i = 0; i < text.n; i++)
 		hash = (hash ^ (unsigned char)text.p[i]) * 16777619u;
-	return &keys->slots[hash % SLOTS];
+	return &keys->places[hash % PLACES];
 }
 
 static EVP_PKEY *
@@ -79,36 +83,42 @@ decode(const struct pn_dkim_record *record, struct pn_arena *arena)
 	return pkey;
 }
 
-static void
-keep(struct slot *slot, const struct pn_dkim_record *record, EVP_PKEY *pkey)
+static struct key *
+new_key(const struct pn_dkim_record *record, struct pn_arena *arena)
 {
-	char *copy = malloc(record->key.n);
+	EVP_PKEY *pkey = decode(record, arena);
+	struct key *key;
 
-	if (copy == NULL || EVP_PKEY_up_ref(pkey) != 1)
+	if (pkey == NULL)
+		return NULL;
+	key = malloc(sizeof(*key) + record->key.n);
+	if (key == NULL)
 		pn_out_of_memory();
-	memcpy(copy, record->key.p, record->key.n);
-	clear(slot);
-	*slot = (struct slot){ record->type, pn_str_n(copy, record->key.n), pkey };
+	*key = (struct key){ .refs = 2, .pkey = pkey, .type = record->type, .n = record->key.n };
+	memcpy(key->text, record->key.p, record->key.n);
+	return key;
 }
 
-/* To be given back with EVP_PKEY_free(). */
-static EVP_PKEY *
+/* To be released; NULL: it cannot be used. */
+static struct key *
 find(struct dkim_public_keys *keys, const struct pn_dkim_record *record, struct pn_arena *arena)
 {
-	struct slot *slot = place(keys, record->key);
-	EVP_PKEY *pkey = NULL;
+	struct key **place = place_of(keys, record->key), *key;
 
 	(void)pthread_mutex_lock(&keys->lock);
-	if (slot->pkey != NULL && slot->type == record->type && pn_str_eq(slot->text, record->key)
-	    && EVP_PKEY_up_ref(slot->pkey) == 1)
-		pkey = slot->pkey;
+	key = *place;
+	if (key != NULL && key->type == record->type && pn_str_eq(pn_str_n(key->text, key->n), record->key))
+		key->refs++;
+	else
+		key = NULL;
 	(void)pthread_mutex_unlock(&keys->lock);
-	if (pkey != NULL || (pkey = decode(record, arena)) == NULL)
-		return pkey;
+	if (key != NULL || (key = new_key(record, arena)) == NULL)
+		return key;
 	(void)pthread_mutex_lock(&keys->lock);
-	keep(slot, record, pkey);
+	release(*place);
+	*place = key;
 	(void)pthread_mutex_unlock(&keys->lock);
-	return pkey;
+	return key;
 }
 
 static bool
@@ -142,12 +152,20 @@ enum pn_status
 dkim_public_keys_verify(struct dkim_public_keys *keys, const struct pn_dkim_record *record, struct pn_str hash,
     struct pn_str signature, struct pn_arena *arena, unsigned *bits)
 {
-	EVP_PKEY *pkey = find(keys, record, arena);
-	bool genuine = pkey != NULL
-	    && (record->type == PN_DKIM_RSA ? verify_rsa : verify_ed25519)(pkey, hash, signature);
+	struct key *key = find(keys, record, arena);
+	bool rsa = record->type == PN_DKIM_RSA, genuine;
 
-	*bits = pkey != NULL && record->type == PN_DKIM_RSA ? (unsigned)EVP_PKEY_get_bits(pkey) : 0;
-	EVP_PKEY_free(pkey);
+	*bits = 0;
+	if (key == NULL) {
+		ERR_clear_error();
+		return PN_NOT_FOUND;
+	}
+	genuine = (rsa ? verify_rsa : verify_ed25519)(key->pkey, hash, signature);
+	if (rsa)
+		*bits = (unsigned)EVP_PKEY_get_bits(key->pkey);
 	ERR_clear_error();
-	return genuine ? PN_OK : pkey == NULL ? PN_NOT_FOUND : PN_INVALID;
+	(void)pthread_mutex_lock(&keys->lock);
+	release(key);
+	(void)pthread_mutex_unlock(&keys->lock);
+	return genuine ? PN_OK : PN_INVALID;
 }

@@ -78,6 +78,18 @@ add_name(struct names *names, struct pn_str name)
 	names->column += name.n + 1;
 }
 
+static bool
+has_long_line(const struct pn_field *field)
+{
+	struct pn_str rest = field->raw, line;
+	size_t before = field->name.n + 1;
+
+	for (; pn_str_split(&rest, '\n', &line); before = 0)
+		if (before + line.n - pn_str_ends(line, PN_STR("\r")) > PN_DKIM_LINE_MAX)
+			return true;
+	return false;
+}
+
 /* A name stands before its last occurrence first (RFC 6376 section 5.4.2). */
 static enum pn_status
 add_fields(struct work *work, struct pn_fields fields, struct pn_str name, bool once, struct names *names,
@@ -91,6 +103,9 @@ add_fields(struct work *work, struct pn_fields fields, struct pn_str name, bool 
 		if (++n > OCCURRENCES)
 			return pn_fail(err, PN_LIMIT, "more than %d fields " PN_STR_FMT, OCCURRENCES,
 			    PN_STR_ARG(name));
+		if (has_long_line(&fields.v[i]))
+			return pn_fail(err, PN_LIMIT, "a line of more than %d bytes in " PN_STR_FMT,
+			    PN_DKIM_LINE_MAX, PN_STR_ARG(name));
 		add_name(names, name);
 		pn_dkim_canon_field(&fields.v[i], work->how->relaxed_header, &work->header);
 	}

@@ -39,6 +39,7 @@ struct candidate {
 struct pn_dkim_check {
 	const struct pn_dkim_verifier *verifier;
 	struct pn_arena *arena;
+	struct pn_str from;		/* the author's domain */
 	DKIM *dkim;			/* NULL: nothing to verify */
 	struct pn_dkim_signatures list;
 	struct pn_dkim_claim *claims;	/* of each of them */
@@ -293,6 +294,7 @@ pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields, st
 
 	check->verifier = verifier;
 	check->arena = arena;
+	check->from = from;
 	read_signatures(check, fields, &limits);
 	if (trouble != NULL)
 		decide_rest(check, PN_DKIM_NEUTRAL, pn_str_c(trouble));
@@ -345,7 +347,8 @@ pn_dkim_check_keys(const struct pn_dkim_check *check)
 	struct pn_strs_builder names = { .arena = check->arena };
 
 	for (size_t i = 0; i < check->known_n; i++)
-		if (check->known[i].signature->result == PN_DKIM_NONE)
+		if (check->known[i].signature->result == PN_DKIM_NONE
+		    && nearness(check->known[i].signature, check->from) > 0)
 			pn_strs_add(&names, pn_arena_printf(check->arena, PN_STR_FMT "._domainkey." PN_STR_FMT,
 			    PN_STR_ARG(check->known[i].signature->selector),
 			    PN_STR_ARG(check->known[i].signature->domain)));
@@ -399,6 +402,21 @@ judge_record(struct pn_dkim_check *check, struct candidate *c)
 		decide(signature, PN_DKIM_POLICY, PN_STR("the key is only tested (t=y)"));
 }
 
+/* The author's own first: others may use up the time. */
+static void
+find_records(struct pn_dkim_check *check, const struct pn_dns *dns)
+{
+	for (int near = 2; near >= 0; near--)
+		for (size_t i = 0; i < check->known_n; i++) {
+			struct candidate *c = &check->known[i];
+
+			if (c->signature->result != PN_DKIM_NONE || nearness(c->signature, check->from) != near)
+				continue;
+			find_record(check, c, dns);
+			judge_record(check, c);
+		}
+}
+
 /* -- what came of it -- */
 
 static void
@@ -446,14 +464,10 @@ pn_dkim_check_end(struct pn_dkim_check *check, const struct pn_dns *dns)
 
 	if (!is_open(check))
 		return check->list;
-	for (size_t i = 0; i < check->known_n; i++) {
-		if (check->known[i].signature->result == PN_DKIM_NONE) {
-			find_record(check, &check->known[i], dns);
-			judge_record(check, &check->known[i]);
-		}
-		/* the library only ends its hashes */
+	find_records(check, dns);
+	/* the library only ends its hashes */
+	for (size_t i = 0; i < check->known_n; i++)
 		dkim_sig_ignore(check->known[i].sig);
-	}
 	(void)dkim_eom(check->dkim, NULL);
 	for (size_t i = 0; i < PN_COUNT(bodies); i++) {
 		bodies[i] = pn_str_n((const char *)hashes[i], PN_DKIM_HASH_SIZE);

@@ -58,11 +58,24 @@ parse_literal(struct pn_str text, unsigned char client[16])
 	return parse_address(pn_str_n(text.p + 1, end - 1), client);
 }
 
+/* Behind the address: its port, and words among which only a HELO name has a bracket. */
+static bool
+is_tail(struct pn_str text)
+{
+	while (text.n > 0) {
+		struct pn_str word = take_word(&text);
+
+		if (pn_str_find(word, '[') != PN_STR_NONE && !pn_str_starts(word, PN_STR("helo=")))
+			return false;
+	}
+	return true;
+}
+
 /* What the server says of the client, up to the first ")". */
 static bool
 parse_comment(struct pn_str helo, struct pn_str comment, unsigned char client[16])
 {
-	size_t open = pn_str_find(comment, '['), n = 0;
+	size_t n = 0;
 
 	while (n < comment.n && (pn_is_alnum(comment.p[n]) || memchr("._-:@", comment.p[n], 5) != NULL))
 		n++;
@@ -70,36 +83,57 @@ parse_comment(struct pn_str helo, struct pn_str comment, unsigned char client[16
 	if (n == comment.n)
 		return parse_address(comment, client);
 	/* Exim, of a client that has no name: from [ADDRESS] (helo=NAME) */
-	if (open == PN_STR_NONE)
-		return (pn_str_starts(comment, PN_STR("helo=")) || pn_str_starts(comment, PN_STR("port=")))
-		    && parse_literal(helo, client);
-	/* Postfix, sendmail, Exim: (NAME [ADDRESS]), ([ADDRESS]:PORT helo=NAME), (NAME [ADDRESS] (may be forged)) */
+	if (pn_str_starts(comment, PN_STR("helo=")) || pn_str_starts(comment, PN_STR("port=")))
+		return is_tail(comment) && parse_literal(helo, client);
+	/* Postfix, sendmail: (NAME [ADDRESS]), perhaps with "(may be forged)"; Exim: ([ADDRESS]:PORT helo=NAME) */
 	comment = skip_blanks(pn_str_from(comment, n));
-	return pn_str_find(pn_str_from(comment, 1), '[') == PN_STR_NONE && parse_literal(comment, client);
+	return is_tail(pn_str_from(comment, 1)) && parse_literal(comment, client);
 }
 
-/* The address is taken from the first comment only, and only if nothing in it could
- * be another one: its HELO name is the client's own words. */
+/* What stands in parentheses, off *text with the blanks behind it. */
+static bool
+take_comment(struct pn_str *text, struct pn_str *comment)
+{
+	size_t end = pn_str_find(*text, ')');
+
+	if (end == PN_STR_NONE || text->p[0] != '(')
+		return false;
+	*comment = pn_str_n(text->p + 1, end - 1);
+	*text = skip_blanks(pn_str_from(*text, end + 1));
+	return true;
+}
+
+/* qmail tells of a HELO that is not the client's name: from NAME (HELO NAME) (ADDRESS) */
+static bool
+is_helo(struct pn_str comment, struct pn_str *helo)
+{
+	if (!pn_str_eq(take_word(&comment), PN_STR("HELO")))
+		return false;
+	*helo = take_word(&comment);
+	return helo->n > 0 && comment.n == 0;
+}
+
+/* The address is taken from its own place in the first comment only, and only if nothing
+ * before it could be another one: its HELO name is the client's own words. */
 enum pn_status
 pn_received_client(struct pn_str raw, unsigned char client[16], struct pn_str *helo)
 {
-	struct pn_str text = skip_blanks(pn_str_head(raw, FIELD_MAX)), name;
-	size_t end, at;
+	struct pn_str text = skip_blanks(pn_str_head(raw, FIELD_MAX)), name, comment;
+	size_t at;
 
 	if (!pn_str_eq_nocase(take_word(&text), PN_STR("from")))
 		return PN_INVALID;
 	name = take_word(&text);
-	end = pn_str_find(text, ')');
 	if (name.n == 0 || pn_str_find(name, '(') != PN_STR_NONE || pn_str_find(name, ')') != PN_STR_NONE
-	    || end == PN_STR_NONE || text.p[0] != '(')
+	    || !take_comment(&text, &comment))
 		return PN_INVALID;
-	text = pn_str_n(text.p + 1, end - 1);
-	if (!parse_comment(name, text, client))
+	if (is_helo(comment, &name) ? !take_comment(&text, &comment) || !parse_address(comment, client)
+	    : !parse_comment(name, comment, client))
 		return PN_INVALID;
-	at = pn_str_find_str(text, PN_STR("helo="));
+	at = pn_str_find_str(comment, PN_STR("helo="));
 	if (at != PN_STR_NONE) {
-		text = pn_str_from(text, at + 5);
-		name = take_word(&text);
+		comment = pn_str_from(comment, at + 5);
+		name = take_word(&comment);
 	}
 	*helo = name;
 	return PN_OK;

@@ -20,6 +20,7 @@ enum {
 	CACHE_ENTRIES = 50000,
 	CACHE_BYTES = 64 * 1024 * 1024,
 	FLYING_MAX = 1000,
+	FLYING_EARLY_MAX = FLYING_MAX / 2,	/* the others are for those who wait */
 	CLASS_IN = 1,
 	/* seconds an answer is kept */
 	TTL_MIN = 5,
@@ -289,8 +290,14 @@ pn_resolver_port(struct pn_resolver *resolver)
 void
 pn_resolver_start(struct pn_resolver *resolver, struct pn_str name, enum pn_dns_type type)
 {
-	struct dns_entry *entry = pn_dns_name(name, &name) ? start(resolver, name, type) : NULL;
+	struct dns_entry *entry = NULL;
+	bool busy;
 
+	(void)pthread_mutex_lock(&resolver->lock);
+	busy = resolver->cache.flying >= FLYING_EARLY_MAX;
+	(void)pthread_mutex_unlock(&resolver->lock);
+	if (!busy && pn_dns_name(name, &name))
+		entry = start(resolver, name, type);
 	if (entry != NULL)
 		release(resolver, entry);
 }

@@ -202,12 +202,39 @@ struct element {
 	unsigned words, addresses, angles;
 	bool behind;	/* something stands behind the angle address */
 	bool at;	/* an @ that belongs to no address */
+	bool quoted_at;	/* one in quotes */
+	bool bracket;	/* a square one */
 };
+
+/* An encoded word stands alone (RFC 2047 section 5).  Inside of another it is an address to whoever decodes
+ * first: ceo=?utf-8?q?=40b.example?= */
+static bool
+has_encoded_part(struct pn_str word)
+{
+	if (word.n > 4 && pn_str_starts(word, PN_STR("=?")) && pn_str_ends(word, PN_STR("?=")))
+		word = pn_str_n(word.p + 2, word.n - 4);
+	return pn_str_contains(word, PN_STR("=?"));
+}
+
+static const char *
+note_word(struct element *element, struct pn_str word)
+{
+	element->words++;
+	if (word.p[0] == '"') {
+		element->quoted_at = element->quoted_at || pn_str_find(word, '@') != PN_STR_NONE;
+		return NULL;
+	}
+	element->bracket = element->bracket || pn_str_find(word, '[') != PN_STR_NONE
+	    || pn_str_find(word, ']') != PN_STR_NONE;
+	return has_encoded_part(word) ? "an encoded word inside of another" : NULL;
+}
 
 /* One word, address or sign; what is wrong with it, or NULL. */
 static const char *
 take_token(struct finder *finder, struct pn_str *s, struct element *element)
 {
+	struct pn_str word = *s;
+	const char *why;
 	char c = s->p[0];
 
 	if (c == '(')
@@ -226,9 +253,9 @@ take_token(struct finder *finder, struct pn_str *s, struct element *element)
 	}
 	if (!skip_word(s))
 		return c == '"' ? "a quote without an end" : "a character that has no place there";
-	element->words++;
-	if (s->n == 0 || s->p[0] != '@')
-		return NULL;
+	why = note_word(element, pn_str_head(word, word.n - s->n));
+	if (why != NULL || s->n == 0 || s->p[0] != '@')
+		return why;
 	element->addresses++;
 	return take_domain(finder, s) ? NULL : "no domain behind an @";
 }
@@ -239,9 +266,11 @@ judge(struct finder *finder, const struct element *element)
 	finder->strict += element->angles > 0 || element->addresses > 0;
 	if (element->behind)
 		return "something stands behind an address";
-	/* who decodes it first may find one: ceo=?utf-8?q?=40b.example?=, a@x.example */
-	if (element->words > 0 && element->addresses == 0 && element->angles == 0)
-		return "a name without an address";
+	/* Python takes what is in quotes before a bracket for the address */
+	if (element->quoted_at && element->bracket)
+		return "a bracket beside an address in quotes";
+	if (element->addresses == 0 && element->angles == 0)
+		return "no address before or behind a comma";
 	if (element->angles == 0 && (element->at || (element->addresses > 0 && element->words > 1)))
 		return "something stands beside an address";
 	return NULL;

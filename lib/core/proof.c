@@ -53,7 +53,7 @@ pn_verdict_prove(struct pn_verdict verdict, const struct pn_decision *decision, 
 	if (!asked && (!proof->checked || proof->wanted == PN_UNPROVEN_ACCEPT))
 		return verdict;
 	v.rule = PN_RULE_DMARC;
-	if (!known)
+	if (!known || (!asked && proof->wanted == PN_UNPROVEN_WAIT))
 		return proof->defer ? defer(v) : verdict;
 	if (asked)
 		return refuse(v, proof, "this address takes mail from proven senders only", arena);

@@ -443,7 +443,7 @@ tell_results(struct passage *p)
 	for (size_t i = 0; i < n; i++)
 		edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_DELETE_HEADER, .name = name,
 		    .index = (uint32_t)forged[i] };
-	if (auth != NULL)
+	if (auth != NULL && auth->header.n > 0)
 		edits[c->edit_count++] = (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = name, .text = auth->header };
 	c->edits = edits;
 }
@@ -501,6 +501,12 @@ pn_gate_decide(const struct pn_gate *gate, const struct pn_gate_mail *mail, stru
 	*out = (struct pn_gate_result){ .part_count = 0 };
 	if (mail->smtp && (mail->own_header_flood || (mail->auth != NULL && mail->auth->forged_count > PN_OWN_HEADERS_MAX))) {
 		out->closing = pn_closing_flood();
+		return;
+	}
+	if (mail->smtp && mail->auth != NULL && mail->auth->header.n == 0) {
+		/* what others wrote under our name could not all be found */
+		out->closing = (struct pn_closing){ .action = PN_ACTION_DEFER,
+			.reply = { "451", "4.3.0", PN_STR("too much header to be checked") } };
 		return;
 	}
 	find_gateways(&p);

@@ -66,14 +66,13 @@ domain_of_mail(const struct leaving *l)
 	return domain;
 }
 
-/* A login that is bound to a gateway sends for that one alone, whatever the mail says. */
-static const struct pn_gateway *
-gateway_of_login(const struct leaving *l)
+const struct pn_gateway *
+pn_outbound_gateway_of_login(const struct pn_config *config, struct pn_str user)
 {
-	const struct pn_directory *directory = &l->gate->config->directory;
+	const struct pn_directory *directory = &config->directory;
 
-	for (size_t i = 0; i < directory->gateway_count && l->mail->user.n > 0; i++)
-		if (pn_strs_has(directory->gateways[i].logins, l->mail->user))
+	for (size_t i = 0; i < directory->gateway_count && user.n > 0; i++)
+		if (pn_strs_has(directory->gateways[i].logins, user))
 			return &directory->gateways[i];
 	return NULL;
 }
@@ -89,7 +88,7 @@ is_of(const struct leaving *l, struct pn_str address, const struct pn_gateway *g
 static void
 find_owner(struct leaving *l)
 {
-	const struct pn_gateway *bound = gateway_of_login(l);
+	const struct pn_gateway *bound = pn_outbound_gateway_of_login(l->gate->config, l->mail->user);
 	const struct pn_domain *domain = domain_of_mail(l);
 	const struct pn_outbound_mail *mail = l->mail;
 

@@ -95,18 +95,31 @@ insert(struct pn_gate_result *out, const struct pn_signed *done, struct pn_arena
 	c->edits = edits;
 }
 
-/* Only what may carry that From: the relay was chosen with it, or it was changed; and
- * a login signs for nobody but its own gateway. */
+/* Does anybody get it who is none of ours? */
 static bool
-may_sign(const struct pn_gate *gate, const struct pn_gate_result *out, struct pn_str author, struct pn_arena *arena)
+goes_out(const struct pn_gate_mail *mail)
 {
+	for (size_t i = 0; i < mail->rcpt_count; i++)
+		if (mail->rcpts[i].who.domain == NULL)
+			return true;
+	return false;
+}
+
+/* A login, and a mail whose sender tells its gateway, sign for no other gateway. */
+static bool
+may_sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, const struct pn_gate_result *out,
+    struct pn_str author, struct pn_arena *arena)
+{
+	const struct pn_gateway *sender = pn_outbound_gateway_of_login(gate->config, mail->user);
 	const struct pn_domain *domain;
 	struct pn_str ascii;
 
 	if (pn_domain_to_ascii(pn_str_from(author, pn_str_find_last(author, '@') + 1), arena, &ascii) != PN_OK)
 		return false;
 	domain = pn_directory_domain(&gate->config->directory, ascii);
-	return domain == NULL || domain->gateway == out->outbound.gateway;
+	if (sender == NULL && out->departed)
+		sender = out->outbound.gateway;
+	return domain == NULL || sender == NULL || domain->gateway == sender;
 }
 
 void
@@ -119,13 +132,17 @@ sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_aren
 	struct pn_str author;
 	enum pn_status st;
 
-	if (!out->departed || gate->signer == NULL || mail->body_hash == NULL || mail->over_limit || !mail->takes_relay
+	if (gate->signer == NULL || mail->body_hash == NULL || !goes_out(mail) || mail->over_limit || !mail->takes_relay
 	    || (out->closing.action != PN_ACTION_ACCEPT && out->closing.action != PN_ACTION_HOLD))
 		return;
 	fields = as_it_leaves(mail, &out->closing, arena);
 	if (!author_of(fields, arena, &author))
 		return;
-	if (!may_sign(gate, out, author, arena)) {
+	if (mail->body_longest > PN_DKIM_LINE_MAX) {
+		out->not_signed = PN_STR("a line of its body is too long: it would be split on its way");
+		return;
+	}
+	if (!may_sign(gate, mail, out, author, arena)) {
 		out->not_signed = PN_STR("its author is of another gateway than its sender");
 		return;
 	}

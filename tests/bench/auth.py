@@ -18,7 +18,8 @@ from lab import MilterProcess, Postfix, Program, Sink, TempDir, wait_until  # no
 
 SIZES = (1500, 48000)		# of the body
 SESSIONS = 10
-RATES = {"none": 900, "eom": 600, "trio": 200, "filter": 500, "postern": 500, "opendkim": 300}	# about: for runs of equal length
+# mails a second, about: for runs of equal length
+RATES = {"none": 900, "eom": 600, "trio": 200, "filter": 500, "postern": 500, "opendkim": 300}
 VERIFIERS = ("none", "eom", "trio", "filter", "postern")
 SIGNERS = ("none", "opendkim", "postern")
 OWN, FOREIGN = "sales@acme.example", "sales@elsewhere.example"
@@ -46,6 +47,7 @@ alias "sales@acme.example" { model = crm.lead }
 
 SIGN = """\
 dmarc = off
+leaving_transports = {"discard", "probe"}
 sign_key_table = "%(dir)s/keys"
 sign_table = "refile:%(dir)s/signing"
 """
@@ -185,9 +187,9 @@ class Contest(Resource):
 		write(self.dir + "/keys", "bench %s:bench:%s\n" % (SENDER, names.key))
 		write(self.dir + "/signing", "*@%s bench\n" % SENDER)
 		self.sink = Sink()
-		self.postfix = Postfix(main=dict(MAIN, transport_maps="inline:{ {probe.example = smtp:%s} }" % self.sink.nexthop),
-		    services=self.services(), master=["policyd-spf unix - n n - 0 spawn user=nobody argv=/usr/bin/policyd-spf %s"
-		    % (self.dir + "/policyd")])
+		self.postfix = Postfix(main=dict(MAIN, transport_maps="inline:{ {probe.example = probe:%s} }" % self.sink.nexthop),
+		    services=self.services(), master=["probe unix - - n - - smtp",
+		    "policyd-spf unix - n n - 0 spawn user=nobody argv=/usr/bin/policyd-spf %s/policyd" % self.dir])
 		self._opened()
 		self.postfix.main["relay_domains"] += " probe.example"
 		self.start_filters()
@@ -279,13 +281,11 @@ def through_postfix(contest, rounds, seconds):
 		for what, size, values in results:
 			for variant in turned(SIGNERS if what == "sign" else VERIFIERS, i):
 				mails = mails_of(variant, size, seconds)
-				if what == "sign":
-					one = contest.send("sign-" + variant, FOREIGN, mails, "sign.example", 0, 1, size)
-				elif what == "warm":
-					one = contest.send(variant, OWN if variant == "postern" else FOREIGN, mails, "warm.example", 0, WARM, size)
-				else:
-					one = contest.send(variant, OWN if variant == "postern" else FOREIGN, mails, "cold.example", fresh, mails, size)
-					fresh += mails
+				service, rcpt = ("sign-" + variant, FOREIGN) if what == "sign" \
+				    else (variant, OWN if variant == "postern" else FOREIGN)
+				first, domains = {"warm": (0, WARM), "cold": (fresh, mails), "sign": (0, 1)}[what]
+				one = contest.send(service, rcpt, mails, what + ".example", first, domains, size)
+				fresh += mails if what == "cold" else 0
 				if i >= 0:
 					values.setdefault(variant, []).append(one)
 	return results

@@ -4,7 +4,8 @@ from statistics import median
 import page
 
 TITLES = {
-	"none": "no milter", "eom": "milter that does nothing", "trio": "opendkim, opendmarc and policyd-spf", "opendkim": "opendkim",
+	"none": "no milter", "eom": "milter that does nothing", "trio": "opendkim, opendmarc and policyd-spf",
+	"opendkim": "opendkim",
 	"filter": "Postern, verifying", "postern": "Postern, verifying, routing and redirecting",
 }
 CASES = {"warm": "Verified, the DNS in the caches", "cold": "Verified, each mail from a domain of its own",
@@ -36,7 +37,8 @@ def ratios(values, variant, base):
 
 def over(auth, what, variant, base):
 	"""{size in words: median ratio of the variant to the base}"""
-	return {KILOBYTES[size]: median(ratios(values, variant, base)) for kind, size, values in auth["postfix"] if kind == what}
+	return {KILOBYTES[size]: median(ratios(values, variant, base))
+	    for kind, size, values in auth["postfix"] if kind == what}
 
 
 def row(text, values, bound, key):
@@ -59,7 +61,8 @@ def aims(auth):
 def case_table(what, values):
 	base = "opendkim" if what == "sign" else "trio"
 	titles = dict(TITLES, postern="Postern, signing") if what == "sign" else TITLES
-	rows = [(titles[v], page.spread([x["rate"] for x in runs], "%.0f"), page.spread(ratios(values, v, "none")), page.spread(ratios(values, v, base)),
+	rows = [(titles[v], page.spread([x["rate"] for x in runs], "%.0f"), page.spread(ratios(values, v, "none")),
+	    page.spread(ratios(values, v, base)),
 	    "%.2f / %.2f" % tuple(median(x[w] for x in runs) for w in ("whole_p50", "whole_p99")))
 	    for v, runs in values.items()]
 	return page.table(("filters", "mails/s", "of no milter", "of " + TITLES[base], "whole transaction, p50 / p99 ms"),

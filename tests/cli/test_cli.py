@@ -27,9 +27,11 @@ gateway "online" {
 	target = "redirect to acme.odoo.test"
 	complete = yes
 	mail.gateway.loop.threshold = 5
+	logins = {"odoo"}
 }
 gateway "second" {
 	target = "redirect to inbox@other.odoo.test"
+	logins = {"other"}
 }
 domain "acme.test" {
 	gateway = online
@@ -777,9 +779,9 @@ def test_check_services(ctx):
 # --- check, where there are relays
 
 RELAYS = """
-relay "main" { host = "relay.test" port = 587 user = "odoo" password_file = "%(dir)s/secret" limits = {"50/message"} }
-relay "north" { host = "smtp.two.test" port = 465 security = ssl_strict user = "north" password_file = "%(dir)s/secret" }
-relay "south" { host = "smtp.two.test" port = 465 security = ssl_strict user = "south" password_file = "%(dir)s/secret" }
+relay "main" { gateway = online host = "relay.test" port = 587 user = "odoo" password_file = "%(dir)s/secret" limits = {"50/message"} }
+relay "north" { gateway = online host = "smtp.two.test" port = 465 security = ssl_strict user = "north" password_file = "%(dir)s/secret" }
+relay "south" { gateway = online host = "smtp.two.test" port = 465 security = ssl_strict user = "south" password_file = "%(dir)s/secret" }
 relay "gone" { host = "smtp.gone.test" port = 25 security = none active = no }
 """
 SUBMISSION_OPTIONS = {"milter_macro_daemon_name": "ORIGINATING", "rewrite_service_name": "postern-rewrite"}
@@ -863,6 +865,18 @@ def test_check_finds_in_services(ctx, gone, level, text):
 			gone = "smtp_sender_dependent_authentication="
 		h.without(gone)
 		has(h.check(1 if level == "error" else 0), level, text)
+
+
+def test_check_tells_tenants_apart(ctx):
+	with RelayHost(ctx) as h:
+		with open(h.site.conf) as f:
+			text = f.read()
+		with open(h.site.conf, "w") as f:
+			f.write(text.replace('logins = {"other"}', "").replace('relay "main" { gateway = online', 'relay "main" {'))
+		report = h.check(0)
+		has(report, "warning", "relay main: it takes the mail of every gateway", "set gateway")
+		has(report, "warning", "gateway second: whose mail it is", "set logins")
+		assert report["warnings"] == 2, report["findings"]
 
 
 def test_check_other_maps_and_stricter_levels(ctx):

@@ -166,7 +166,12 @@ check_edits(const struct pn_gate_mail *mail, const struct pn_closing *c)
 					assert(mail->rcpts[j].who.answer == PN_RCPT_OURS);
 			break;
 		case PN_EDIT_INSERT_HEADER:
+		case PN_EDIT_ADD_HEADER:
+		case PN_EDIT_CHANGE_HEADER:
 			assert(one_line(e->text, true) && e->text.n < 4096);
+			break;
+		case PN_EDIT_CHANGE_SENDER:
+			assert(one_line(e->text, false));
 			break;
 		case PN_EDIT_DELETE_HEADER:
 			assert(e->index > 0);

@@ -45,7 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_inside(line, told.recipient);
 	check_inside(line, told.host);
 	check_inside(line, told.text);
-	if (told.transport.n == 0 || (told.status == PN_LOG_TROUBLE ? !told.failed : told.queue_id.n == 0))
+	if (told.transport.n == 0 || (told.status == PN_LOG_TROUBLE ? !told.failed && told.host.n == 0 : told.queue_id.n == 0))
 		abort();
 	if (told.status == PN_LOG_SENT && told.failed)
 		abort();

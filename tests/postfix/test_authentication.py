@@ -277,7 +277,9 @@ def test_trusted_relays(ctx):
 		assert answer(relayed(hop(BAD_BEHIND))) == (550, "5.7.1")
 		assert answer(relayed(hop(BAD_BEHIND) + hop(GOOD_BEHIND))) == (550, "5.7.1")
 		for odd in ("", "Received: by mx2.test; x\n" + hop(GOOD_BEHIND), hop("::1"), hop(GOOD_BEHIND, "([%s])" % BAD_BEHIND)):
-			assert g.results(relayed(odd)) == ["spf=none", "dkim=none", "dmarc=fail"], odd
+			r = relayed(odd)
+			assert g.results(r) == ["spf=none", "dkim=none", "dmarc=fail"], odd
+			assert "client=unknown" in g.line(r.queue_id), odd
 		# not from there
 		assert answer(relayed(hop(GOOD_BEHIND), BAD)) == (550, "5.7.1")
 		g.reload(gateway=g.parts["gateway"].replace("require_dmarc = all", ""))
@@ -310,8 +312,9 @@ def test_a_milter_before_us(ctx):
 
 def test_client_not_known(ctx):
 	"""Nobody is refused for that; no SMTP client of Postfix looks like this, so the milter is told directly."""
-	with Checked(ctx, dmarc="enforce", gateway="require_dmarc = all") as g, MilterClient(g.parts["milter"]) as c:
+	with Checked(ctx, dmarc="enforce", gateway="require_dmarc = all") as g:
 		def told_by(family):
+			c = MilterClient(g.parts["milter"])
 			c.connect("unknown", BAD, family=family)
 			c.helo("h.test")
 			c.mail("ann@reject.test", macros={"{mail_mailer}": "smtp"})
@@ -319,11 +322,14 @@ def test_client_not_known(ctx):
 			for name, value in (("From", " ann@reject.test"), ("To", " sales@acme.example")):
 				c.header(name, value)
 			c.eoh()
-			return c.eom(macros={"i": "1"})
+			verdict = c.eom(macros={"i": "1"})
+			c.close()
+			return verdict
 		verdict = told_by("U")
 		assert verdict.kind in ("accept", "continue"), verdict
 		assert "spf=none" in verdict.headers(AR)[0] and "dmarc=fail" in verdict.headers(AR)[0], verdict.headers(AR)
-		assert told_by("4").code == 550
+		verdict = told_by("4")
+		assert verdict.code == 550, verdict
 
 
 # --- attacks that are put together from what each part takes for valid
@@ -334,6 +340,9 @@ def attacks(key):
 		return key.sign(lines + "To: sales@acme.example\nSubject: x\n\nHello.\n", domain, headers=(b"from", b"subject"))
 	froms = [
 		("two addresses", "From: <x@evil.test>, <ceo@reject.test>"),
+		("a line separator", "From: \"ceo@reject.test\"\u2028]<x@evil.test>"),
+		("a control of Latin-1", "From: \"ceo@reject.test\u0080\"]<x@evil.test>"),
+		("half an encoded word", "From: ceo=?utf-8?b?QHJlamVjdC50ZXN0?=, x@evil.test"),
 		("two addresses, turned", "From: <ceo@reject.test>, <x@evil.test>"),
 		("two fields", "From: x@evil.test\nFrom: ceo@reject.test"),
 		("two fields, turned", "From: ceo@reject.test\nFrom: x@evil.test"),

@@ -220,3 +220,20 @@ def test_replies_are_limits_to_both(ctx):
 			if changed != wanted and not (wanted is None and re.search(r"(^|[^0-9.])5\.4\.5([^0-9]|$)", text)):
 				raise AssertionError((code + text, changed, wanted))
 	assert "yes" in truth and "no" in truth
+
+
+@cases(("an address", "<%s.%s@evil.test>"), ("a quoted string", '<"%s %s"@evil.test>'), ("a domain", "<x@%s-%s.test>"),
+    ("the other word outside", "<%s@evil.test> %s"))
+def test_an_address_is_no_limit(ctx, form):
+	"""Whom a relay does not know is told so at once, whatever the address is; a limit in other words is one."""
+	table = "regexp:" + ctx.path("postfix-conf/reply_filter")
+	rest = ": Recipient address rejected: "
+	def lookup(text):
+		return run("postmap", "-q", text, table, check=None).stdout
+	for one, other in limit_words(ctx)[0]:
+		if '"' not in form:
+			one, other = one.replace(" ", "-"), other if form.endswith("%s") else other.replace(" ", "-")
+		if other or not form.endswith("%s"):
+			assert lookup("550 5.1.1 " + form % (one, other) + rest + "User unknown") == "", (one, other)
+	for sender in ("jo@acme.test", "sender@acme.test", "rate@acme.test"):
+		assert lookup("554 5.7.1 <%s>: Sender address rejected: daily limit exceeded" % sender).startswith("454 4.4.5 5.7.1 <")

@@ -1,5 +1,6 @@
 """Outbound mail when relays are spent, down or refuse: who takes it then, what waits, and when it leaves."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 from outbound import *
@@ -363,6 +364,101 @@ def test_a_providers_limit_keeps_what_is_on_its_way(ctx):
 		g.restart(clock=DAY + 60)
 		g.deliver()
 		assert g.took(r)[1].auth == "one"
+
+
+# --- what waits, where Postfix's log is read
+
+class Followed(Outbound):
+	"""And postern-health, which reads Postfix's log."""
+
+	def write_conf(self, **parts):
+		super().write_conf(**parts)
+		with open(self.conf, encoding="utf-8") as f:
+			text = f.read().replace('mail_log = ""', 'mail_log = "%s"\nprobe_interval = 0' % self.pf.maillog)
+		with open(self.conf, "w", encoding="utf-8") as f:
+			f.write(text)
+
+	def start(self):
+		super().start()
+		self.health = Program(self.ctx.program("postern-health"), ["-c", self.conf])
+		self.health.wait_stderr("started")
+		return self
+
+	def __exit__(self, *exc):
+		self.health.close()
+		super().__exit__(*exc)
+
+	def down_and_well(self, *names, to=(CUSTOMER,)):
+		"""A mail that waited for these relays, which are well again."""
+		for name in names:
+			self.tell_health(name, "down")
+		r = self.as_odoo(JO, list(to))
+		assert "outbound=wait" in self.line(r.queue_id)
+		self.pf.wait_log(r.queue_id + ".*status=deferred", count=len(to))
+		for name in names:
+			self.tell_health(name, "well")
+		return r
+
+	def used(self):
+		rows = run(self.ctx.program("postern"), "-c", self.conf, "relays", "--json", check=0).stdout
+		return [int(row["used"].split("/")[0]) for row in json.loads(rows)]
+
+	def has_read(self):
+		"""The log, to its end."""
+		try:
+			with open(self.state + "/mail_log.place") as f:
+				return int(f.read().split()[2]) == os.path.getsize(self.pf.maillog)
+		except FileNotFoundError:
+			return False
+
+	def counts(self, *wanted):
+		wait_until(self.has_read, 10, "postern-health has not read the log")
+		assert self.used() == list(wanted), self.used()
+
+
+@cases(("greylisted", lambda r: r.answers.update(rcpt="450 4.2.0 later"), lambda r: r.answers.clear()),
+    ("busy", lambda r: r.answers.update(connect="421 4.3.2 busy"), lambda r: r.answers.clear()),
+    ("cut", lambda r: r.answers.update(data=DROP), lambda r: r.answers.clear()),
+    ("refused", lambda r: r.close_port(), lambda r: r.open_port()))
+def test_what_waits_in_vain_costs_nothing(ctx, break_it, mend_it):
+	"""Three attempts fail, and two recipients fit into the limit of two."""
+	to = ["c@customer.test", "d@customer.test"]
+	with Followed(ctx, {"a": of("acme.example", lines=TWO)}) as g:
+		r = g.down_and_well("a", to=to)
+		break_it(g["a"])
+		for i in range(1, 4):
+			g.deliver()
+			g.pf.wait_log(r.queue_id + ".*status=", count=2 + 2 * i)
+			g.counts(0)
+			g.tell_health("a", "well")
+		mend_it(g["a"])
+		g.deliver()
+		assert sorted(t.recipients[0] for t in g["a"].wait(2)) == to
+		g.counts(2)
+
+
+def test_a_login_refused_while_it_waits(ctx):
+	with Followed(ctx, {"a": of("acme.example", lines=ONE, login="one:p1")}) as g:
+		r = g.down_and_well("a")
+		g["a"].users["one"] = "another"
+		g.deliver()
+		g.pf.wait_log(r.queue_id + ".*status=deferred .SASL authentication failed")
+		g.counts(0)
+		g["a"].users["one"] = "p1"
+		g.deliver()
+		assert g.took(r)[1].auth == "one"
+
+
+def test_waiting_mail_is_counted_once_and_for_who_took_it(ctx):
+	with Followed(ctx, pair(TWO, TWO)) as g:
+		r = g.down_and_well("a", "b")
+		g["a"].close_port()
+		g.deliver()
+		assert g.took(r)[0] == "b"
+		g.counts(0, 1)
+		g["a"].open_port()
+		assert g.leaves(JO)[0] == "a"
+		g.counts(1, 1)
 
 
 # --- our own daemons away

@@ -137,12 +137,22 @@ def test_what_is_not_ours_is_not_signed(ctx):
 		r = g.send("sales", mail("sales", JO), sender=BOUNCE, source="127.0.0.2")
 		assert not g.arrived(r).headers("DKIM-Signature")
 		for frm in ("Jo <jo@else.test>", "jo@sub.acme.example", "jo@acme.example, x@else.test", "x@else.test, jo@acme.example",
-		    '"jo@acme.example" <x@else.test>', "x@acme.example.else.test"):
+		    '"jo@acme.example" <x@else.test>', '"<x@else.test>" <jo@acme.example>', "x@acme.example.else.test"):
 			r = g.as_odoo(frm)
 			if r.code == 250:
 				assert not g.took(r)[1].headers("DKIM-Signature"), frm
 		assert sorted(g.verified(g.leaves(JO)[1])) == BOTH
 		assert sorted(g.verified(g.leaves(JO, sender="")[1])) == BOTH
+
+
+def test_what_is_forwarded_is_not_signed(ctx):
+	"""From a network of ours, but another host had it first."""
+	with Signing(ctx, top='outbound_networks = {"127.0.0.2/32"}') as g:
+		def line(extra):
+			message = mail(CUSTOMER, JO, extra=extra)
+			return g.line(g.send(CUSTOMER, message, sender=BOUNCE, source="127.0.0.2").queue_id)
+		assert " signed=" in line("")
+		assert " signed=" not in line("Received: from a.test by b.test; Mon, 6 Jul 2026 10:00:00 +0000")
 
 
 def test_sendmail(ctx):

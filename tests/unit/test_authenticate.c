@@ -31,6 +31,15 @@ static const char *const zone_lines[] = {
 	"_dmarc.slow.test TXT \"v=DMARC1; p=reject\"",
 	"slownone.test TIMEOUT",
 	"_dmarc.slownone.test TXT \"v=DMARC1; p=none\"",
+	"heavy.test    TXT \"v=spf1 a:h0.heavy.test a:h1.heavy.test mx:h2.heavy.test mx:h3.heavy.test -all\"",
+	"h0.heavy.test A 203.0.113.9",
+	"h1.heavy.test A 203.0.113.9",
+	"h2.heavy.test MX 1 h0.heavy.test",
+	"h2.heavy.test MX 2 h1.heavy.test",
+	"h2.heavy.test MX 3 h4.heavy.test",
+	"h3.heavy.test MX 1 h5.heavy.test",
+	"h4.heavy.test A 203.0.113.9",
+	"h5.heavy.test A 203.0.113.9",
 	"evil.test     TXT \"v=spf1 ip4:192.0.2.66 -all\"",
 	"_dmarc.evil.test TXT \"v=DMARC1; p=none\"",
 };
@@ -164,6 +173,7 @@ proof_text(const struct pn_proof *p)
 		return "never";
 	switch (p->wanted) {
 	case PN_UNPROVEN_ACCEPT: return p->proven == PN_UNKNOWN ? "unknown" : "accept";
+	case PN_UNPROVEN_WAIT: return "in doubt";
 	case PN_UNPROVEN_HOLD: return "hold";
 	case PN_UNPROVEN_REFUSE: return p->proven == PN_UNKNOWN ? "wait" : "refuse";
 	}
@@ -237,10 +247,12 @@ static const struct {
 	{ "the protected one is too far behind", "192.0.2.66", "h.test", "a@evil.test",
 	    "a@evil.test, a@1.test, a@2.test, a@3.test, b@good.test", NULL, "spf=pass dkim=none dmarc=permerror", "refuse" },
 	{ "and the DNS fails for another", "192.0.2.66", "h.test", "a@evil.test",
-	    "a@hidden.test, a@1.test, a@2.test, a@3.test, b@good.test", NULL, "spf=pass dkim=none dmarc=permerror",
-	    "refuse" },
-	{ "the DNS fails for one author", "192.0.2.66", "h.test", "a@evil.test", "a@hidden.test, b@good.test", NULL,
-	    "spf=pass dkim=none dmarc=fail", "refuse" },
+	    "a@hidden.test, a@1.test, a@2.test, a@3.test, b@good.test", NULL,
+	    "spf=pass dkim=none dmarc=permerror", "refuse" },
+	{ "the DNS fails, the author is in doubt", "192.0.2.66", "h.test", "a@evil.test", "a@hidden.test, b@plain.test", NULL,
+	    "spf=pass dkim=none dmarc=temperror", "in doubt" },
+	{ "the DNS fails for one author", "192.0.2.66", "h.test", "a@evil.test", "a@hidden.test, b@good.test",
+	    NULL, "spf=pass dkim=none dmarc=fail", "refuse" },
 };
 
 static void
@@ -385,24 +397,47 @@ static const struct {
 	    AR "filter.test; spf=pass smtp.helo=good.test; spf=fail smtp.mailfrom=b@evil.test\r\n",
 	    "spf=fail dkim=none dmarc=fail", "refuse", "smtp.mailfrom=b@evil.test" },
 	{ "DKIM only", "192.0.2.66", AR "filter.test; dkim=pass header.d=Good.Test header.s=x\r\n",
-	    "spf=none dkim=pass dmarc=pass", "proven", "header.d=good.test" },
+	    "spf=fail dkim=pass dmarc=pass", "proven", "header.d=good.test" },
 	{ "DKIM by its identity", "192.0.2.66", AR "filter.test; dkim=pass header.i=@good.test\r\n",
-	    "spf=none dkim=pass dmarc=pass", "proven", "header.d=good.test" },
-	{ "its DMARC is not taken", "192.0.2.66", AR "filter.test; spf=fail smtp.mailfrom=b@good.test; dmarc=pass\r\n",
+	    "spf=fail dkim=pass dmarc=pass", "proven", "header.d=good.test" },
+	{ "its DMARC is not taken", "192.0.2.66",
+	    AR "filter.test; spf=fail smtp.mailfrom=b@good.test; dmarc=pass\r\n",
 	    "spf=fail dkim=none dmarc=fail", "refuse", "dmarc=fail" },
 	{ "temporary", "192.0.2.66", AR "filter.test; spf=temperror smtp.mailfrom=b@good.test\r\n",
 	    "spf=temperror dkim=none dmarc=temperror", "wait", "temperror" },
 	{ "words that nobody knows", "192.0.2.66", AR "filter.test; spf=wonderful smtp.mailfrom=b@good.test; dkim=yes "
 	    "header.d=good.test\r\n", "spf=none dkim=neutral dmarc=fail", "refuse", "neutral" },
 	{ "the second filter", "192.0.2.66", AR "other.test; dkim=pass header.d=good.test\r\n",
-	    "spf=none dkim=pass dmarc=pass", "proven", "header.d=good.test" },
+	    "spf=fail dkim=pass dmarc=pass", "proven", "header.d=good.test" },
 	{ "none", "192.0.2.66", AR "filter.test; none\r\n", "spf=fail dkim=none dmarc=fail", "refuse",
 	    "smtp.mailfrom=a@good.test" },
-	{ "not trusted", "192.0.2.66", AR "elsewhere.test; dkim=pass header.d=good.test\r\n", "spf=fail dkim=none dmarc=fail",
-	    "refuse", "dkim=none" },
-	{ "forged below", "192.0.2.66", AR "filter.test; dkim=fail header.d=good.test\r\n"
-	    AR "filter.test; dkim=pass header.d=good.test\r\n", "spf=none dkim=fail dmarc=fail", "refuse", "dkim=fail" },
-	{ "forged in a comment", "192.0.2.66", AR "(filter.test) elsewhere.test; dkim=pass header.d=good.test\r\n",
+	{ "not trusted", "192.0.2.66", AR "elsewhere.test; dkim=pass header.d=good.test\r\n",
+	    "spf=fail dkim=none dmarc=fail", "refuse", "dkim=none" },
+	{ "forged below", "192.0.2.66",
+	    AR "filter.test; dkim=fail header.d=good.test\r\n" AR "filter.test; dkim=pass header.d=good.test\r\n",
+	    "spf=fail dkim=fail dmarc=fail", "refuse", "dkim=fail" },
+	{ "one field for each", "192.0.2.66",
+	    AR "filter.test; spf=fail smtp.mailfrom=b@evil.test\r\n" AR
+	       "filter.test; dkim=pass header.d=good.test\r\n",
+	    "spf=fail dkim=pass dmarc=pass", "proven", "smtp.mailfrom=b@evil.test" },
+	{ "two filters", "192.0.2.66",
+	    AR "other.test; dkim=pass header.d=good.test\r\n" AR
+	       "filter.test; spf=softfail smtp.mailfrom=b@good.test\r\n",
+	    "spf=softfail dkim=pass dmarc=pass", "proven", "spf=softfail" },
+	{ "the first filter counts", "192.0.2.66",
+	    AR "other.test; dkim=pass header.d=good.test\r\n" AR
+	       "filter.test; spf=fail smtp.mailfrom=b@good.test; dkim=none\r\n",
+	    "spf=fail dkim=none dmarc=fail", "refuse", "dkim=none" },
+	{ "forged farther below", "192.0.2.66",
+	    AR "filter.test; spf=fail smtp.mailfrom=b@good.test\r\nReceived: from b.test\r\n" AR
+	       "filter.test; dkim=pass header.d=good.test\r\n",
+	    "spf=fail dkim=none dmarc=fail", "refuse", "dkim=none" },
+	{ "one below that is not plain", "192.0.2.66",
+	    AR "filter.test; spf=fail smtp.mailfrom=b@good.test\r\n" AR "filter.test; dkim=pass header\r\n" AR
+	       "filter.test; dkim=pass header.d=good.test\r\n",
+	    "spf=fail dkim=none dmarc=fail", "refuse", "dkim=none" },
+	{ "forged in a comment", "192.0.2.66",
+	    AR "(filter.test) elsewhere.test; dkim=pass header.d=good.test\r\n",
 	    "spf=fail dkim=none dmarc=fail", "refuse", "dkim=none" },
 	{ "forged in a value", "192.0.2.66",
 	    AR "filter.test; spf=fail smtp.mailfrom=\"x; dkim=pass header.d=good.test\"@evil.test\r\n",
@@ -437,7 +472,7 @@ test_reuse_behind_relays(void **state)
 	w->config.trust_authserv = (struct pn_strs){ w->trusted, 1 };
 	w->config.trusted_relays = (struct pn_networks){ w->relays, 2 };
 	authenticate(w, "198.51.100.1", "r.test", "a@good.test", mail(w, "a@good.test", above));
-	expect(w, "from the relay", "spf=none dkim=pass dmarc=pass", "proven");
+	expect(w, "from the relay", "spf=fail dkim=pass dmarc=pass", "proven");
 	authenticate(w, "192.0.2.66", "r.test", "a@good.test", mail(w, "a@good.test", above));
 	expect(w, "past it", "spf=fail dkim=none dmarc=fail", "refuse");
 	defaults(w);
@@ -460,6 +495,23 @@ test_forged(void **state)
 	assert_int_equal(w->auth.forged[0], 4);
 	assert_int_equal(w->auth.forged[1], 3);
 	assert_int_equal(w->auth.forged[2], 1);
+}
+
+/* Where forged ones cannot be looked for, nothing is told. */
+static void
+test_forged_unknown(void **state)
+{
+	struct world *w = *state, small = *w;
+	struct pn_str above = S(AR "postern.mx.test; dmarc=pass\r\n" AR "=?utf-8?q?x?= =?utf-8?q?y?=; none\r\n");
+
+	for (int i = 0; i < 10; i++)
+		above = pn_arena_printf(w->arena, PN_STR_FMT PN_STR_FMT, PN_STR_ARG(above), PN_STR_ARG(above));
+	small.arena = pn_arena_new(160 * 1024);
+	authenticate(&small, "192.0.2.1", "h.test", "a@good.test", mail(w, "a@good.test", pn_arena_cstr(w->arena, above)));
+	assert_true(pn_arena_exhausted(small.arena));
+	assert_int_equal(small.auth.header.n, 0);
+	assert_int_equal(small.auth.forged_count, 0);
+	pn_arena_free(small.arena);
 }
 
 /* Of a header that is too large nobody knows the author. */
@@ -530,14 +582,51 @@ test_time(void **state)
 	pn_authenticator_close(slow.authenticator);
 }
 
+/* What the sender makes SPF ask takes nothing from the signatures, nor from the author's policy. */
 static void
 test_questions(void **state)
 {
+	static const struct {
+		const char *name;
+		unsigned questions;
+		const char *from, *signer, *results, *proof;
+	} cases[] = {
+		{ "two for SPF", 5, "a@good.test", NULL, "spf=temperror dkim=none dmarc=fail", "refuse" },
+		{ "all for SPF", 20, "a@good.test", NULL, "spf=temperror dkim=none dmarc=fail", "refuse" },
+		{ "all for SPF, signed", 20, "a@good.test", "good.test", "spf=temperror dkim=pass dmarc=pass", "proven" },
+		{ "all for SPF, by another", 20, "a@good.test", "plain.test", "spf=temperror dkim=pass dmarc=fail", "refuse" },
+		{ "enough", 100, "a@good.test", NULL, "spf=fail dkim=none dmarc=fail", "refuse" },
+	};
 	struct world *w = *state;
 
-	w->config.dns_questions = 1;
-	authenticate(w, "192.0.2.1", "h.test", "a@good.test", sign(w, mail(w, "a@good.test", ""), "good.test"));
-	expect(w, "one question", "spf=pass dkim=temperror dmarc=temperror", "wait");
+	for (size_t i = 0; i < PN_COUNT(cases); i++) {
+		struct pn_str text = mail(w, cases[i].from, "");
+
+		w->config.dns_questions = cases[i].questions;
+		if (cases[i].signer != NULL)
+			text = sign(w, text, cases[i].signer);
+		authenticate(w, "192.0.2.66", "h.test", "a@heavy.test", text);
+		expect(w, cases[i].name, cases[i].results, cases[i].proof);
+	}
+	defaults(w);
+}
+
+/* The author's own key is asked for first: those of others may take all the time there is. */
+static void
+test_own_key_first(void **state)
+{
+	struct world *w = *state;
+	struct pn_str text = mail(w, "a@good.test", "");
+
+	text = sign(w, text, "good.test");
+	for (int i = 0; i < 7; i++)
+		text = sign(w, text, "plain.test");
+	w->config.dns_questions = 5;
+	authenticate(w, "192.0.2.66", "h.test", "a@heavy.test", text);
+	assert_int_equal(w->auth.dkim.n, 8);
+	assert_int_equal(w->auth.dkim.v[0].result, PN_DKIM_TEMPERROR);
+	assert_int_equal(w->auth.dkim.v[7].result, PN_DKIM_PASS);
+	assert_int_equal(w->proof.proven, PN_YES);
 	defaults(w);
 }
 
@@ -571,9 +660,11 @@ main(void)
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_reuse_behind_relays),
 		cmocka_unit_test(test_forged),
+		cmocka_unit_test(test_forged_unknown),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_time),
 		cmocka_unit_test(test_questions),
+		cmocka_unit_test(test_own_key_first),
 		cmocka_unit_test(test_abandoned),
 	};
 

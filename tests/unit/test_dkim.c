@@ -610,6 +610,34 @@ test_unsigned(void **state)
 	finish(&w);
 }
 
+/* Only the author's keys are worth asking for before the mail is read. */
+static void
+test_keys_ahead(void **state)
+{
+	struct pn_dkim_verifier *verifier;
+	struct pn_dkim_check *check;
+	struct pn_strs keys;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	sign(&w, rsa, "example.org", "rsa");
+	sign(&w, rsa, "mail.example.org", "sub");
+	sign(&w, rsa, "evil.test", "other");
+	verifier = pn_dkim_verifier_new(&w.policy);
+	check = pn_dkim_check_new(verifier, w.fields, w.from, NOW, w.arena);
+	keys = pn_dkim_check_keys(check);
+	assert_int_equal(keys.n, 2);
+	assert_true(pn_strs_has(keys, PN_STR("rsa._domainkey.example.org")));
+	assert_true(pn_strs_has(keys, PN_STR("sub._domainkey.mail.example.org")));
+	pn_dkim_check_free(check);
+	check = pn_dkim_check_new(verifier, w.fields, PN_STR_EMPTY, NOW, w.arena);
+	assert_int_equal(pn_dkim_check_keys(check).n, 0);
+	pn_dkim_check_free(check);
+	pn_dkim_verifier_free(verifier);
+	finish(&w);
+}
+
 /* -- bodies: what is signed in one piece is verified in pieces of any size -- */
 
 static const struct {
@@ -689,6 +717,36 @@ test_body_hash(void **state)
 	assert_memory_equal(a, "\xe3\xb0\xc4\x42\x98\xfc\x1c\x14", 8);
 }
 
+/* Lines of any canonical form are as long as they are on the wire. */
+static void
+test_longest(void **state)
+{
+	static const struct {
+		const char *name, *text;
+		size_t longest;
+	} rows[] = {
+		{ "none", "", 0 },
+		{ "empty", "\r\n\r\n", 0 },
+		{ "first", "12345\r\n123\r\n", 5 },
+		{ "last, without an end", "123\r\n12345", 5 },
+		{ "LF alone", "1234\n12345\n", 5 },
+		{ "blanks", "1  \t5\r\n12 \t \r\n", 5 },
+		{ "CR inside", "12\r45\r\n", 5 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(rows); i++)
+		for (size_t step = 1; step < 8; step++) {
+			struct pn_dkim_body *body = pn_dkim_body_new(step % 2 == 0);
+
+			for (struct pn_str rest = pn_str_c(rows[i].text); rest.n > 0; rest = pn_str_from(rest, step))
+				pn_dkim_body_add(body, pn_str_head(rest, step));
+			if (pn_dkim_body_longest(body) != rows[i].longest)
+				fail_msg("%s: %zu", rows[i].name, pn_dkim_body_longest(body));
+			pn_dkim_body_free(body);
+		}
+}
+
 /* -- signing -- */
 
 static void
@@ -712,6 +770,10 @@ test_signature_text(void **state)
 
 #define S4 "Subject:\r\nSubject:\r\nSubject:\r\nSubject:\r\n"
 
+#define X9 "xxxxxxxxx"
+#define X90 X9 X9 X9 X9 X9 X9 X9 X9 X9 X9
+#define X990 X90 X90 X90 X90 X90 X90 X90 X90 X90 X90 X90
+
 static void
 test_signing_refused(void **state)
 {
@@ -728,6 +790,10 @@ test_signing_refused(void **state)
 		{ "two at signs", "example.org", "s", "a@evil@example.org", mail_text, PN_INVALID },
 		{ "17 Subjects", "example.org", "s", "", "From: x\r\n" S4 S4 S4 S4 "Subject:\r\n\r\n", PN_LIMIT },
 		{ "16 Subjects", "example.org", "s", "", "From: x\r\n" S4 S4 S4 S4 "\r\n", PN_OK },
+		{ "line of 998", "example.org", "s", "", "From: x\r\nSubject:" X990 "\r\n\tmore\r\n\r\n", PN_OK },
+		{ "line of 999", "example.org", "s", "", "From: x\r\nSubject: " X990 "\r\n\r\n", PN_LIMIT },
+		{ "line of 999, folded", "example.org", "s", "", "From: x\r\nTo:\r\n\t" X990 X9 "\r\n\r\n", PN_LIMIT },
+		{ "line of 1005, not signed", "example.org", "s", "", "From: x\r\nX-A: " X990 X9 "\r\n\r\n", PN_OK },
 		{ "good", "example.org", "s", "@mail.example.org", mail_text, PN_OK },
 	};
 	const struct pn_dkim_signing how = { .now = NOW };
@@ -909,7 +975,7 @@ main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_bodies),
-		cmocka_unit_test(test_body_hash),
+		cmocka_unit_test(test_body_hash), cmocka_unit_test(test_longest), cmocka_unit_test(test_keys_ahead),
 		cmocka_unit_test(test_signature_text),
 		cmocka_unit_test(test_signing_refused),
 		cmocka_unit_test(test_key_parse),

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <pthread.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -11,7 +12,12 @@
 #include "../../lib/auth/dkim_key_internal.h"
 #include "../../lib/auth/dkim_public_keys.h"
 
-enum { CROWD = 3000 };			/* more than are kept */
+enum {
+	CROWD = 3000,			/* more than are kept */
+	THREADS = 4,
+	SHARED = 8,
+	ROUNDS = 200,
+};
 
 static const unsigned char hash_bytes[32] = { 1, 2, 3, 4, 5 }, other_bytes[32] = { 9 };
 #define HASH pn_str_n((const char *)hash_bytes, sizeof(hash_bytes))
@@ -134,12 +140,59 @@ test_crowd(void **state)
 	pn_arena_free(arena);
 }
 
+struct shared {
+	struct dkim_public_keys *keys;
+	struct pair pairs[SHARED];
+};
+
+static void *
+verify_all(void *data)
+{
+	const struct shared *s = data;
+	struct pn_arena *arena = pn_arena_new(1 << 20);
+	uintptr_t failed = 0;
+	unsigned bits;
+
+	for (size_t i = 0; i < ROUNDS; i++) {
+		const struct pair *p = &s->pairs[i % SHARED];
+
+		failed += dkim_public_keys_verify(s->keys, &p->record, HASH, p->signature, arena, &bits) != PN_OK;
+	}
+	pn_arena_free(arena);
+	return (void *)failed;
+}
+
+static void
+test_threads(void **state)
+{
+	struct pn_arena *arena = pn_arena_new(1 << 20);
+	struct shared s = { .keys = dkim_public_keys_new() };
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (size_t i = 0; i < SHARED; i++)
+		s.pairs[i] = make(i % 2 == 0 ? PN_DKIM_RSA : PN_DKIM_ED25519, 1024, arena);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, verify_all, &s), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		void *failed = NULL;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	for (size_t i = 0; i < SHARED; i++)
+		pn_dkim_key_free(s.pairs[i].key);
+	dkim_public_keys_free(s.keys);
+	pn_arena_free(arena);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verify),
 		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -519,6 +519,28 @@ test_single_flight(void **state)
 	stop_server(&server);
 }
 
+/* What is asked ahead leaves room for those who wait. */
+static void
+test_early(void **state)
+{
+	enum { EARLY = 2000, HALF = 500 };
+	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
+	struct server server;
+	struct pn_resolver *resolver;
+
+	(void)state;
+	start_server(&server);
+	resolver = open_resolver(&server, 10000);
+	for (int i = 0; i < EARLY; i++)
+		pn_resolver_start(resolver, pn_arena_printf(arena, "silent%d.example", i), PN_DNS_TXT);
+	assert_int_equal(pn_resolver_count(resolver).asked, HALF);
+	check("who waits", ask(pn_resolver_port(resolver), "host.example", PN_DNS_A, arena), "ok ABCD");
+	assert_int_equal(pn_resolver_count(resolver).asked, HALF + 1);
+	pn_resolver_close(resolver);
+	stop_server(&server);
+	pn_arena_free(arena);
+}
+
 static void
 test_deadlines(void **state)
 {
@@ -580,7 +602,7 @@ main(void)
 		cmocka_unit_test(test_long_name), cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_cache_bounds), cmocka_unit_test(test_cache_flying),
 		cmocka_unit_test(test_resolver_cache), cmocka_unit_test(test_single_flight),
-		cmocka_unit_test(test_deadlines), cmocka_unit_test(test_bad_options),
+		cmocka_unit_test(test_early), cmocka_unit_test(test_deadlines), cmocka_unit_test(test_bad_options),
 	};
 
 	return cmocka_run_group_tests_name("dns", tests, NULL, NULL);

@@ -79,7 +79,10 @@ static const struct {
 		"<\"a daily limit x\"@far.test>: unknown (in reply to RCPT TO command))",
 	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
 	{ "later, while others are tried", PLAIN "1E46FA7849B: host localhost[127.0.0.1] said: 450 4.2.0 no (in "
-	    "reply to RCPT TO command)", NOTHING, "", "", "", 0, WELL },
+	    "reply to RCPT TO command)", PN_LOG_TROUBLE, "1E46FA7849B", "", "localhost", 0, WELL },
+	{ "our own map said later, others are tried",
+	    PLAIN "99C0BA76D1D: local data error while talking to localhost[127.0.0.1]",
+	    PN_LOG_TROUBLE, "99C0BA76D1D", "", "localhost", 0, WELL },
 	{ "our own map said later",
 	    PLAIN TO_R1 "dsn=4.3.0, status=deferred (local data error while talking to localhost[127.0.0.1])",
 	    PN_LOG_DEFERRED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
@@ -196,10 +199,11 @@ static const struct {
 		GMAIL "\"",
 	    PN_LOG_TROUBLE, "", "", "localhost", 30329, PN_HEALTH_LIMIT },
 
-	/* what tells nothing */
 	{ "a reply that was replaced for another reason",
 	    PLAIN "localhost[127.0.0.1]:30329: replacing server reply \"550 5.1.1 no\" with \"450 5.1.1 no\"",
-	    NOTHING, "", "", "", 0, WELL },
+	    PN_LOG_TROUBLE, "", "", "localhost", 30329, WELL },
+
+	/* what tells nothing */
 	{ "another program",
 	    "Nov 20 17:28:41 mx postfix/smtp/smtpd[18121]: 1B670A78459: filter: DATA from localhost[127.0.0.1]",
 	    NOTHING, "", "", "", 0, WELL },

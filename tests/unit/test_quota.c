@@ -499,6 +499,58 @@ deliveries_correct_the_count(void **state)
 }
 
 static void
+undelivered(struct tool *tool, const char *relay, const char *attempt, int64_t now_ms)
+{
+	tool_must(tool,
+	    pn_quota_undelivered(tool->store, pn_str_c(relay), pn_str_c(attempt), now_ms, &tool->err));
+}
+
+static void
+what_was_tried_in_vain_is_given_back(void **state)
+{
+	static const struct {
+		const char *name, *relay, *attempt;
+		uint64_t a, b;
+	} tries[] = {
+		{ "the newest", "a", "line 1", 6, 1 },
+		{ "the same line again", "a", "line 1", 6, 1 },
+		{ "of another relay", "b", "line 1", 6, 0 },
+		{ "nothing is left of it", "b", "line 2", 6, 0 },
+		{ "one of two at once", "a", "line 2", 5, 0 },
+		{ "the other", "a", "line 3", 4, 0 },
+		{ "what has a name stays", "a", "line 4", 4, 0 },
+		{ "of nobody", "c", "line 4", 4, 0 },
+	};
+	const struct hook hooks[] = {
+		{ "a", "<1>", "Q1", "", 1, 2, PN_CHARGED },
+		{ "a", "", "Q2", "", 3, 1, PN_CHARGED },
+		{ "a", "<3>", "", "", 6, 1, PN_CHARGED },
+	};
+	struct tool *tool = *state;
+
+	(void)charge_with(tool, "a", &per_day, 1, 2, NOW_MS, false);
+	for (size_t i = 0; i < PN_COUNT(hooks); i++)
+		assert_int_equal(call_hook(tool, &hooks[i], &per_day, false), PN_CHARGED);
+	(void)charge_with(tool, "a", &per_day, 1, 1, NOW_MS + 4, false);
+	(void)charge_with(tool, "b", &per_day, 1, 1, NOW_MS + 5, false);
+	assert_int_equal(used(tool, "a", per_day, NOW_MS + 50), 7);
+	for (size_t i = 0; i < PN_COUNT(tries); i++) {
+		undelivered(tool, tries[i].relay, tries[i].attempt, NOW_MS + 10);
+		if (used(tool, "a", per_day, NOW_MS + 50) != tries[i].a
+		    || used(tool, "b", per_day, NOW_MS + 50) != tries[i].b)
+			fail_msg("%s: %u", tries[i].name, (unsigned)used(tool, "a", per_day, NOW_MS + 50));
+	}
+	/* where nothing was found nothing was told */
+	(void)charge_with(tool, "b", &per_day, 1, 1, NOW_MS + 60, false);
+	(void)charge_with(tool, "b", &per_day, 1, 1, NOW_MS + MINUTE + 60, false);
+	undelivered(tool, "b", "line 2", NOW_MS + MINUTE + 70);
+	assert_int_equal(used(tool, "b", per_day, NOW_MS + MINUTE + 80), 1);
+	assert_int_equal(used(tool, "b", (struct pn_limit){ 500, MINUTE, false }, NOW_MS + MINUTE + 80), 0);
+	assert_int_equal(pn_quota_undelivered(tool->store, PN_STR("no name"), PN_STR("x"), NOW_MS, &tool->err),
+	    PN_INVALID);
+}
+
+static void
 a_delivery_counts_when_it_happens(void **state)
 {
 	struct tool *tool = *state;
@@ -806,6 +858,7 @@ main(void)
 		cmocka_unit_test(keys_of_mails),
 		WITH_STORE(the_same_mail_counts_once),
 		WITH_STORE(deliveries_correct_the_count),
+		WITH_STORE(what_was_tried_in_vain_is_given_back),
 		WITH_STORE(a_delivery_counts_when_it_happens),
 		WITH_STORE(without_limits_nothing_is_counted),
 		WITH_STORE(clearing),

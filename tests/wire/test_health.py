@@ -282,6 +282,126 @@ def test_failover_moves_the_count(ctx):
 		s.wait_used(1, "two")
 
 
+WAIT = {"transport": "postern-wait-plain"}
+
+
+class Waiting(Site):
+	"""And postern-policy, whose map `wait` counts as Postfix asks it."""
+
+	def configure(self, **changes):
+		super().configure(**changes)
+		self.write('map_socket = "unix:%s/map.sock"\npolicy_socket = "unix:%s/policy.sock"\n' % (self.dir, self.dir),
+		    self.dir + "/postern.conf")
+
+	def start(self, offset=0):
+		self.policy = PolicyProcess(self.ctx.program("postern-policy"), self.dir + "/postern.conf",
+		    [self.dir + "/map.sock", self.dir + "/policy.sock"])
+		return super().start(offset)
+
+	def __exit__(self, *exc):
+		self.policy.close()
+		super().__exit__(*exc)
+
+	def ask(self, *names):
+		with SocketmapClient(self.dir + "/map.sock") as c:
+			for name in names:
+				assert c.lookup("wait", "[localhost]:%d" % self.ports[name])[0] == "OK"
+
+
+def refusal(port, host="127.0.0.1"):
+	return "connect to localhost[%s]:%d: Connection refused" % (host, port)
+
+
+DEFERRED = "deferred (host localhost[127.0.0.1] said: 450 4.2.0 later (in reply to RCPT TO command))"
+NO_LOGIN = "deferred (SASL authentication failed; server localhost[127.0.0.1] said: 535 5.7.8 wrong)"
+NO_MAP = "deferred (client TLS configuration problem)"
+# what is asked for, the trouble on the way, who is named in the end, how it ended, what is counted then for one and two
+ATTEMPTS = [
+	("sent", ["one"], [], "one", "sent (250 ok)", 1, 0),
+	("put off", ["one"], [], "one", DEFERRED, 0, 0),
+	("bounced", ["one"], [], "one", "bounced (host localhost[127.0.0.1] said: 550 5.1.1 no)", 0, 0),
+	("no login", ["one"], [], "one", NO_LOGIN, 0, 0),
+	("refused", ["one"], [refusal(2001)], None, "deferred (%s)" % refusal(2001), 0, 0),
+	("two addresses refuse", ["one"], [refusal(2001, "::1"), refusal(2001)], None, "deferred (%s)" % refusal(2001), 0, 0),
+	("the second address takes it", ["one"], [refusal(2001, "::1")], "one", "sent (250 ok)", 1, 0),
+	("the second of the list takes it", ["one", "two"], [refusal(2001)], "two", "sent (250 ok)", 0, 1),
+	("the second puts it off", ["one", "two"], [refusal(2001)], "two", DEFERRED, 0, 0),
+	("both refuse", ["one", "two"], [refusal(2001), refusal(2002)], None, "deferred (%s)" % refusal(2002), 0, 0),
+	("the second is closed", ["one"], [refusal(2001)], None, NO_MAP, 0, 0),
+	("all are closed", [], [], None, NO_MAP, 3, 3),
+]
+
+
+@cases(*ATTEMPTS)
+def test_waiting_mail_is_counted_as_it_is_delivered(ctx, asked, trouble, name, status, one, two):
+	"""The map counted what it was asked for; what stays is who took it."""
+	with Waiting(ctx, ONE) as s:
+		if not asked:
+			s.ask(*["one", "two"] * 3)
+		s.ask(*asked)
+		for text in trouble:
+			s.say(text, **WAIT)
+		s.write(s.line(s.outcome(name, status), **WAIT))
+		s.settle()
+		assert (s.used(), s.used("two")) == (one, two), s.process.stderr()
+
+
+@cases(("put off", "host localhost[127.0.0.1] said: 450 4.2.0 later (in reply to RCPT TO command)"),
+    ("no password", "local data error while talking to localhost[127.0.0.1]"),
+    ("no login", "SASL authentication failed; server localhost[127.0.0.1] said: 535 5.7.8 wrong"))
+def test_the_first_of_the_list_has_a_host_of_its_own(ctx, text):
+	"""Without a port in the line its host must tell who it was."""
+	with Waiting(ctx, {"one": 2001}) as s:
+		s.ask("one")
+		s.say("1B670A78459: " + text, **WAIT)
+		s.say("1B670A78459: to=<r1@far.test>, relay=two.test[127.0.0.2]:2001, delay=0.06, delays=0.02/0.04/0.01/0, "
+		    "dsn=2.0.0, status=sent (250 ok)", **WAIT)
+		s.settle()
+		assert s.used() == 0
+
+
+def test_a_host_without_address_was_not_asked_for(ctx):
+	with Waiting(ctx, {"one": 2001}) as s:
+		s.ask("one")
+		s.write(s.line(s.outcome(None, "bounced (unable to look up host localhost: Name or service not known)"), **WAIT))
+		s.settle()
+		assert s.used() == 1
+
+
+def test_each_attempt_is_given_back_once(ctx):
+	"""By one process, of one mail, in one second; read again it is the same."""
+	with Waiting(ctx, ONE) as s:
+		s.ask(*["one"] * 9)
+		for i in range(3):
+			s.say(refusal(2001), **WAIT)
+			s.write(s.line(s.outcome(None, "deferred (%s)" % refusal(2001), rcpt="r%d@far.test" % i, qid="AAAA1111"), **WAIT))
+		s.settle()
+		assert s.used() == 6
+		s.stop()
+		os.remove(s.dir + "/state/mail_log.place")
+		with open(s.log) as f:
+			again = f.read()
+		super(Waiting, s).start()
+		s.write(again)
+		s.settle()
+		assert s.used() == 6
+
+
+def test_what_has_a_name_is_not_given_back(ctx):
+	"""Nor is what failed an attempt by a service that does not wait."""
+	with Waiting(ctx, ONE) as s:
+		s.sent("one", qid="AAAA1111")
+		s.wait_used(1)
+		s.write(s.line(s.outcome("one", DEFERRED), **WAIT))
+		s.settle()
+		assert s.used() == 1
+		s.ask("one")
+		s.say(s.outcome("one", DEFERRED))
+		s.refused("one")
+		s.settle()
+		assert s.used() == 2
+
+
 # --- following
 
 def test_starts_at_the_end_and_misses_nothing_later(ctx):
