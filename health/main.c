@@ -5,8 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -14,8 +12,8 @@
 #include "follow.h"
 #include "learn.h"
 #include "postern/clock.h"
+#include "postern/daemon.h"
 #include "postern/log.h"
-#include "postern/program.h"
 #include "probe.h"
 
 enum {
@@ -36,13 +34,8 @@ static const struct pn_program program = {
 		   "stops it.\n",
 };
 
-struct options {
-	const char *config;
-	bool verbose;
-};
-
 struct daemon {
-	const struct options *options;
+	const struct pn_daemon_options *options;
 	struct shared *shared;
 	struct pn_store *store; /* NULL: cannot be opened yet */
 	struct learn *learn; /* while there is a store */
@@ -55,31 +48,6 @@ struct daemon {
 	char complaint[sizeof(((struct pn_error *)0)->text)];
 	int64_t complained;
 };
-
-/* Returns -1 to go on, else the exit code. */
-static int
-read_options(int argc, char **argv, struct options *out)
-{
-	*out = (struct options) { .config = PN_CONFIG_DEFAULT_PATH };
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			pn_program_help(&program, stdout);
-			return EX_OK;
-		}
-		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
-			pn_program_version(&program, stdout);
-			return EX_OK;
-		}
-		if (strcmp(argv[i], "-v") == 0)
-			out->verbose = true;
-		else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
-			out->config = argv[++i];
-		else
-			return pn_program_misuse(
-			    &program, "%s: no such option, or its value is missing", argv[i]);
-	}
-	return -1;
-}
 
 /* The same trouble is not told more than once a minute. */
 static void
@@ -97,7 +65,7 @@ complain(struct daemon *d, const struct pn_error *err)
 /* -- configuration -------------------------------------------------------------------------- */
 
 static struct pn_config *
-load(const char *path, bool at_start)
+load_again(const char *path)
 {
 	struct pn_config_report report;
 	struct pn_config *config = NULL;
@@ -105,10 +73,7 @@ load(const char *path, bool at_start)
 
 	pn_config_report_init(&report);
 	st = pn_config_load(path, &config, &report);
-	if (at_start)
-		(void)fputs(pn_buf_c(&report.text), stderr);
-	else
-		pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
+	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
 	pn_config_report_done(&report);
 	return st == PN_OK ? config : NULL;
 }
@@ -165,7 +130,7 @@ open_store(struct daemon *d)
 static void
 reload(struct daemon *d)
 {
-	struct pn_config *config = load(d->options->config, false);
+	struct pn_config *config = load_again(d->options->config);
 	const struct pn_config *old = d->shared->config;
 	struct pn_error err = { "" };
 	bool other_log;
@@ -309,33 +274,21 @@ open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Passwords pass through this process: no core dump, and nobody reads its memory. */
-static void
-keep_secrets(void)
-{
-#ifndef PN_SAN
-	(void)prctl(PR_SET_DUMPABLE, 0);
-#endif
-	(void)setrlimit(RLIMIT_CORE, &(struct rlimit) { 0, 0 });
-}
-
 int
 main(int argc, char **argv)
 {
-	struct options options;
+	struct pn_daemon_options options;
 	struct daemon d = { .options = &options, .lock = -1 };
 	struct pn_config *config;
-	int code = read_options(argc, argv, &options);
+	int code;
 
-	if (code >= 0)
+	if (!pn_daemon_options(&program, argc, argv, &options, &code))
 		return code;
-	config = load(options.config, true);
-	if (config == NULL) {
-		(void)fprintf(stderr, "%s: %s: not started\n", program.name, options.config);
+	config = pn_daemon_config(&program, options.config);
+	if (config == NULL)
 		return EX_CONFIG;
-	}
 	pn_log_open(program.name, config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR, PN_LOG_INFO);
-	keep_secrets();
+	pn_daemon_keep_secrets();
 	d.shared = shared_new(config);
 	d.signals = open_signals();
 	if (d.signals < 0) {

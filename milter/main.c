@@ -10,8 +10,8 @@
 #include "counters.h"
 #include "housekeeping.h"
 #include "poke.h"
+#include "postern/daemon.h"
 #include "postern/log.h"
-#include "postern/program.h"
 
 enum {
 	DATA_SIZE = 2 << 20,	/* one header in one packet: libmilter ends the session over its default of 64 kB */
@@ -29,35 +29,6 @@ static const struct pn_program program = {
 	    "  --version  the version\n"
 	    "It stays in the foreground.  SIGUSR1 reads the configuration again; SIGTERM and SIGHUP stop it.\n",
 };
-
-struct options {
-	const char *config;
-	bool verbose;
-};
-
-/* Returns -1 to go on, else the exit code. */
-static int
-read_options(int argc, char **argv, struct options *out)
-{
-	*out = (struct options){ .config = PN_CONFIG_DEFAULT_PATH };
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			pn_program_help(&program, stdout);
-			return EX_OK;
-		}
-		if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
-			pn_program_version(&program, stdout);
-			return EX_OK;
-		}
-		if (strcmp(argv[i], "-v") == 0)
-			out->verbose = true;
-		else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc)
-			out->config = argv[++i];
-		else
-			return pn_program_misuse(&program, "%s: no such option, or its value is missing", argv[i]);
-	}
-	return -1;
-}
 
 /* libmilter binds the socket itself: "unix:PATH" it knows, and fd:N by Debian's patch. */
 static bool
@@ -95,7 +66,7 @@ open_socket(const struct pn_config *config, struct pn_socket *bound)
 }
 
 static int
-start(const struct options *options, struct pn_socket *bound)
+start(const struct pn_daemon_options *options, struct pn_socket *bound)
 {
 	struct snapshot *snapshot;
 	const struct pn_config *config;
@@ -129,12 +100,12 @@ wait_for_callbacks(void)
 int
 main(int argc, char **argv)
 {
-	struct options options;
+	struct pn_daemon_options options;
 	struct pn_socket bound = { .lock = -1 };
 	struct pn_error err = { "" };
-	int code = read_options(argc, argv, &options);
+	int code;
 
-	if (code >= 0)
+	if (!pn_daemon_options(&program, argc, argv, &options, &code))
 		return code;
 	pn_log_open(program.name, PN_LOG_STDERR, options.verbose ? PN_LOG_DEBUG : PN_LOG_INFO);
 	housekeeping_block_signals();

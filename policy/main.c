@@ -1,16 +1,13 @@
 /* postern-policy - what Postfix asks instead of its own tables. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include <event2/util.h>
 
+#include "postern/daemon.h"
 #include "postern/log.h"
-#include "postern/program.h"
 #include "server.h"
 
 enum {
@@ -29,68 +26,6 @@ static const struct pn_program program = {
 	    "  --version  the version\n"
 	    "It stays in the foreground.  SIGUSR1 (or SIGHUP) reads the configuration again; SIGTERM stops it.\n",
 };
-
-struct arguments {
-	const char *config;
-	bool verbose;
-};
-
-/* False: *code is what to exit with. */
-static bool
-parse_arguments(int argc, char **argv, struct arguments *out, int *code)
-{
-	static const struct option longs[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	*out = (struct arguments){ .config = PN_CONFIG_DEFAULT_PATH };
-	*code = EX_OK;
-	while ((c = getopt_long(argc, argv, ":c:v", longs, NULL)) != -1)
-		switch (c) {
-		case 'c':
-			out->config = optarg;
-			break;
-		case 'v':
-			out->verbose = true;
-			break;
-		case 'h':
-			pn_program_help(&program, stdout);
-			return false;
-		case 'V':
-			pn_program_version(&program, stdout);
-			return false;
-		default:
-			*code = pn_program_misuse(&program, "%s %s",
-			    c == ':' ? "no value for" : "no such option:", argv[optind - 1]);
-			return false;
-		}
-	if (optind < argc) {
-		*code = pn_program_misuse(&program, "too many arguments: %s", argv[optind]);
-		return false;
-	}
-	return true;
-}
-
-/* At the start the findings go to whoever started us, as they are. */
-static struct pn_config *
-load_config(const char *path)
-{
-	struct pn_config_report report;
-	struct pn_config *config = NULL;
-	enum pn_status st;
-
-	pn_config_report_init(&report);
-	st = pn_config_load(path, &config, &report);
-	(void)fputs(pn_buf_c(&report.text), stderr);
-	pn_config_report_done(&report);
-	if (st == PN_OK)
-		return config;
-	(void)fprintf(stderr, "%s: %s: not started\n", program.name, path);
-	return NULL;
-}
 
 static int
 exit_code(enum pn_status st)
@@ -185,18 +120,8 @@ close_doors(struct doors *doors)
 		pn_socket_done(&doors->bound[i]);
 }
 
-/* Passwords pass through this process: no core dump, and nobody reads its memory. */
-static void
-keep_secrets(void)
-{
-#ifndef PN_SAN
-	(void)prctl(PR_SET_DUMPABLE, 0);
-#endif
-	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-}
-
 static int
-run(struct pn_config *config, const struct arguments *arguments)
+run(struct pn_config *config, const struct pn_daemon_options *options)
 {
 	struct pn_error err = { "" };
 	struct service service;
@@ -204,7 +129,7 @@ run(struct pn_config *config, const struct arguments *arguments)
 	enum pn_status st;
 
 	server_hold_signals();
-	keep_secrets();
+	pn_daemon_keep_secrets();
 	st = open_doors(&doors, config, &err);
 	if (st != PN_OK) {
 		pn_log(PN_LOG_ERROR, "%s", err.text);
@@ -212,7 +137,7 @@ run(struct pn_config *config, const struct arguments *arguments)
 		pn_config_free(config);
 		return exit_code(st);
 	}
-	service_init(&service, arguments->config, config, arguments->verbose);
+	service_init(&service, options->config, config, options->verbose);
 	st = server_run(&service, doors.ports, doors.n, &server_default_limits, started, &err);
 	close_doors(&doors);
 	service_done(&service);
@@ -228,18 +153,18 @@ int
 main(int argc, char **argv)
 {
 	uint64_t files = server_default_limits.max + OWN_FILES;
-	struct arguments arguments;
+	struct pn_daemon_options options;
 	struct pn_config *config;
 	int code;
 
-	if (!parse_arguments(argc, argv, &arguments, &code))
+	if (!pn_daemon_options(&program, argc, argv, &options, &code))
 		return code;
-	config = load_config(arguments.config);
+	config = pn_daemon_config(&program, options.config);
 	if (config == NULL)
 		return EX_CONFIG;
 	pn_log_open(program.name, config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR, PN_LOG_INFO);
 	if (pn_raise_open_files(files) < files)
 		pn_log(PN_LOG_WARN, "too few open files are allowed for %zu connections",
 		    server_default_limits.max);
-	return run(config, &arguments);
+	return run(config, &options);
 }

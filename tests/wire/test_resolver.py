@@ -6,34 +6,8 @@ import socket
 import subprocess
 import time
 
-from base import is_listening
 from lab import *
-
-CONF = """\
-server:
-	ip-address: 127.0.0.1@%(port)d
-	username: ""
-	chroot: ""
-	database: ""
-	zonesdir: "%(folder)s"
-	pidfile: "%(folder)s/nsd.pid"
-	xfrdfile: "%(folder)s/xfrd.state"
-	zonelistfile: "%(folder)s/zone.list"
-	server-count: 1
-	rrl-ratelimit: 0
-remote-control:
-	control-enable: no
-"""
-
-ZONE = "zone:\n\tname: %s\n\tzonefile: %s\n"
-
-HEAD = """\
-$ORIGIN %(name)s.
-$TTL 300
-@ SOA ns root 1 3600 600 86400 60
-@ NS ns
-ns A 127.0.0.1
-"""
+from nameserver import HEAD, NameServer
 
 ONE = HEAD % {"name": "one.example"} + """\
 www A 192.0.2.1
@@ -61,23 +35,6 @@ OWN = {
 	"10.in-addr.arpa": HEAD % {"name": "10.in-addr.arpa"} + "7.0.0 PTR www.company.test.\n",
 }
 TWO = HEAD % {"name": "two.example"} + "www A 192.0.2.9\n"
-
-
-class NameServer(Program):
-	"""NSD with these zones: a dict of names and texts."""
-
-	def __init__(self, folder, zones):
-		self.port = free_port()
-		self.address = "127.0.0.1@%d" % self.port
-		os.makedirs(folder)
-		with open(folder + "/nsd.conf", "w", encoding="ascii") as f:
-			f.write(CONF % {"port": self.port, "folder": folder})
-			for name, text in zones.items():
-				f.write(ZONE % (name, name))
-				with open(folder + "/" + name, "w", encoding="ascii") as zone:
-					zone.write(text)
-		super().__init__("/usr/sbin/nsd", ["-d", "-c", folder + "/nsd.conf"])
-		wait_until(lambda: is_listening(self.port), 10, lambda: "nsd does not listen\n" + self.stderr())
 
 
 def resolve(ctx, forwarders, *questions, args=()):
