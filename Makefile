@@ -201,6 +201,7 @@ install: all
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(DOCDIR)
 	[ -e $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf ] || \
 	    install -m 640 postfix-conf/postern.conf.sample $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf
+	-chgrp postern $(DESTDIR)$(SYSCONFDIR)/postern/postern.conf 2>/dev/null
 	install -d -m 2770 $(DESTDIR)/var/lib/postern
 
 # after a change of the key table

@@ -145,11 +145,25 @@ check_plugins(struct check *check, enum pn_login login)
 	}
 }
 
+/* As postern-milter will read them when it starts. */
+static void
+check_signing(struct check *check)
+{
+	struct pn_signer *signer = NULL;
+	struct pn_error err = { "" };
+
+	if (pn_signer_open(&check->cli->config->sign, NULL, &signer, &err) != PN_OK)
+		finding(check, LEVEL_ERROR, "signing", PN_STR("postern keys make DOMAIN makes keys and tables"),
+		    "postern-milter will not start: %s", err.text);
+	pn_signer_close(signer);
+}
+
 void
 check_secrets(struct check *check)
 {
 	const struct pn_relays relays = check->cli->config->relays;
 
+	check_signing(check);
 	for (size_t i = 0; i < relays.n; i++)
 		if (relays.v[i].active) {
 			check_secret(check, &relays.v[i]);

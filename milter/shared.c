@@ -220,8 +220,8 @@ warn_of_start_only(const struct pn_config *fresh)
 	pn_config_start_only_changes(current->config, fresh, &keys);
 	rest = pn_buf_str(&keys);
 	while (rest.n > 0 && pn_str_split(&rest, '\n', &key))
-		/* the other key is the lookup service's */
-		if (key.n > 0 && !pn_str_eq(key, PN_STR("map_socket")))
+		/* those are postern-policy's */
+		if (key.n > 0 && !pn_str_eq(key, PN_STR("map_socket")) && !pn_str_starts(key, PN_STR("policy_")))
 			pn_log(PN_LOG_WARN, PN_STR_FMT " has changed: it counts from the next start", PN_STR_ARG(key));
 	pn_buf_done(&keys);
 }

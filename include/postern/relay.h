@@ -223,7 +223,7 @@ bool pn_relay_route_is_safe(struct pn_str route);
 /* A host as Postfix's nexthop takes it: a DNS name in A-labels, IPv4, or IPv6 (without []). */
 bool pn_relay_host_is_valid(struct pn_str host);
 /* [a-z0-9-], 1 to 32 bytes, a letter or digit first, and no name of a transport of
- * ours: plain, starttls, smtps, redirect, wait, wait-... */
+ * ours: plain, starttls, smtps, redirect, rewrite, none, wait, wait-... */
 bool pn_relay_name_is_valid(struct pn_str name);
 
 #endif

@@ -7,6 +7,7 @@ static const char *const start_only[] = {
 	"socket_mode", "log", "max_sessions",
 	"thread_lifetime", "bounce_lifetime", "thread_limit", "window_limit", "bounce_limit",
 	"state_map_size", "directory_map_size",
+	"dkim_min_bits", "dkim_accept_testing", "public_suffix_list", "dns_servers", "dns_trust_anchor", "dns_timeout",
 };
 
 static struct pn_draft_global
@@ -14,6 +15,15 @@ draft_of(const struct pn_config *config)
 {
 	return (struct pn_draft_global){ .config = *config,
 		.log = config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR };
+}
+
+static bool
+same_list(struct pn_strs a, struct pn_strs b)
+{
+	for (size_t i = 0; i < a.n && a.n == b.n; i++)
+		if (!pn_str_eq(a.v[i], b.v[i]))
+			return false;
+	return a.n == b.n;
 }
 
 static bool
@@ -37,9 +47,9 @@ same_value(const struct pn_key *key, const struct pn_draft_global *old, const st
 	case PN_KEY_BOOL:
 		return memcmp(a, b, sizeof(bool)) == 0;
 	case PN_KEY_LIST:
-		break;
+		return same_list(*(const struct pn_strs *)(const void *)a, *(const struct pn_strs *)(const void *)b);
 	}
-	return true;	/* no list counts at the start only */
+	return true;
 }
 
 void

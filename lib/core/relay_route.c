@@ -120,12 +120,17 @@ is_mode(struct pn_str name)
 bool
 pn_relay_name_is_valid(struct pn_str name)
 {
+	/* postern-... in master.cf */
+	static const struct pn_str services[] = { { "redirect", 8 }, { "rewrite", 7 }, { "none", 4 }, { "wait", 4 } };
+
 	for (size_t i = 0; i < name.n; i++)
 		if (!pn_is_digit(name.p[i]) && !(name.p[i] >= 'a' && name.p[i] <= 'z')
 		    && (name.p[i] != '-' || i == 0))
 			return false;
-	return name.n >= 1 && name.n <= 32 && !is_mode(name) && !pn_str_eq(name, PN_STR("redirect"))
-	    && !pn_str_eq(name, PN_STR("wait")) && !pn_str_starts(name, PN_STR("wait-"));
+	for (size_t i = 0; i < PN_COUNT(services); i++)
+		if (pn_str_eq(name, services[i]))
+			return false;
+	return name.n >= 1 && name.n <= 32 && !is_mode(name) && !pn_str_starts(name, PN_STR("wait-"));
 }
 
 struct pn_str

@@ -867,6 +867,15 @@ def test_check_finds_in_services(ctx, gone, level, text):
 		has(h.check(1 if level == "error" else 0), level, text)
 
 
+def test_check_reads_the_tables_that_sign(ctx):
+	with RelayHost(ctx) as h:
+		with open(h.site.conf, "a") as f:
+			f.write('sign_table = "%s/signing"\nsign_key_table = "%s/keys"\n' % (ctx.tmp, ctx.tmp))
+		report = h.check(1)
+		has(report, "error", "postern-milter will not start", "postern keys make")
+		assert report["errors"] == 1, report["findings"]
+
+
 def test_check_tells_tenants_apart(ctx):
 	with RelayHost(ctx) as h:
 		with open(h.site.conf) as f:

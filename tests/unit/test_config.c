@@ -670,6 +670,9 @@ static const struct {
 	    "mail_log = journal\nprobe_interval = 1h\npolicy_contexts = {x}\nwhen_spent = refuse\nrewrite = no\nrelay r { host = r.example }", "" },
 	{ "one of each kind", "", "milter_socket = unix:/m\nlog = syslog\nsocket_mode = 0666\nthread_lifetime = 1d",
 	    "milter_socket\nsocket_mode\nlog\nthread_lifetime\n" },
+	{ "name servers", "dns_servers = {192.0.2.1}", "dns_servers = {192.0.2.1, 192.0.2.2}\ndkim_min_bits = 2048",
+	    "dkim_min_bits\ndns_servers\n" },
+	{ "the same ones", "dns_servers = {192.0.2.1}", "dns_servers = {\"192.0.2.1\"}", "" },
 	{ "back again", "log = syslog\nsocket_group = mail", "", "socket_group\nlog\n" },
 	{ "all", "", "directory_map_size = 1G\nstate_map_size = 1G\nbounce_limit = 1000\nwindow_limit = 1000\n"
 	    "thread_limit = 1000\nbounce_lifetime = 1d\nthread_lifetime = 1d\nmax_sessions = 1\nlog = syslog\n"

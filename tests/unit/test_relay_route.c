@@ -63,7 +63,7 @@ names_that_are_no_transport_of_ours(void **state)
 		{ "a b", false },
 		{ "a:b", false }, { "\xc3\xbc", false }, { "plain", false }, { "starttls", false },
 		    { "smtps", false },
-		{ "redirect", false }, { "wait", false }, { "wait-a", false },
+		{ "redirect", false }, { "rewrite", false }, { "none", false }, { "nonesuch", true }, { "wait", false }, { "wait-a", false },
 	};
 
 	(void)state;
