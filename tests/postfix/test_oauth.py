@@ -127,8 +127,8 @@ def test_login(ctx, mechanism):
 
 
 def test_tokens_expire_and_mail_goes_on(ctx):
-	with Site(ctx, lifetime=6) as s:
-		end = time.monotonic() + 12
+	with Site(ctx, lifetime=8) as s:
+		end = time.monotonic() + 14
 		while time.monotonic() < end:
 			s.sent()
 			time.sleep(0.2)

@@ -495,9 +495,10 @@ def test_a_relay_taken_out(ctx):
 		g.waits(r)
 		switch_off(g, "a")
 		g["a"].answers = {}
+		before = len(g["a"].logins)
 		g.deliver()
 		g.pf.wait_log(r.queue_id + ".*status=deferred", count=2)
-		assert len(g["a"].logins) == 1 and not g["a"].messages
+		assert len(g["a"].logins) == before > 0 and not g["a"].messages
 
 
 def test_no_password_file(ctx):

@@ -11,8 +11,11 @@ from outbound import *
 
 JO = "Jo <jo@acme.example>"
 VERIFY = """\
-ip link set lo up && mount --bind "$1" /etc/resolv.conf && /usr/sbin/nsd -c "$2" || exit 2
-shift 2
+ns=$(awk '$1 == "nameserver" { print $2; exit }' /etc/resolv.conf)
+ns=${ns:-127.0.0.1}
+ip link set lo up && { ip addr add "$ns" dev lo 2> /dev/null || true; } || exit 2
+sed -i "s/127\\.0\\.0\\.1@53/$ns@53/" "$1" && /usr/sbin/nsd -c "$1" || exit 2
+shift
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	opendkim-testmsg < "$1" && break
 	sleep 0.2
@@ -93,7 +96,7 @@ def test_both_algorithms(ctx, canon):
 
 
 def test_libopendkim_verifies(ctx):
-	"""opendkim-testmsg, which asks port 53: in a network of its own."""
+	"""opendkim-testmsg, which asks port 53 of the host's name server: in a network of its own, where that is ours."""
 	with Signing(ctx) as g:
 		files = []
 		for frm in (JO, "Jo <jo@else.test>"):
@@ -103,12 +106,10 @@ def test_libopendkim_verifies(ctx):
 				files.append("%s/%d.eml" % (ctx.tmp, len(files)))
 				with open(files[-1], "wb") as f:
 					f.write(message.replace(one, b""))
-		with open(ctx.tmp + "/resolv.conf", "w") as f:
-			f.write("nameserver 127.0.0.1\n")
 		g.ns.write(g.ns.zones, port=53, conf="port53.conf")
 		def verify(*paths):
-			return subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", VERIFY, "sh",
-			    ctx.tmp + "/resolv.conf", g.ns.folder + "/port53.conf", *paths], capture_output=True, text=True, timeout=50)
+			return subprocess.run(["unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", VERIFY, "sh",
+			    g.ns.folder + "/port53.conf", *paths], capture_output=True, text=True, timeout=50)
 		done = verify(*files)
 		assert done.returncode == 0, (done.stdout, done.stderr)
 		with open(files[0], "rb") as f:
