@@ -83,7 +83,8 @@ def run(name, command):
 	output = done.stdout.decode("utf-8", "replace")
 	passed, failed = result(output, done.returncode)
 	if failed:
-		print(output[-20000:])
+		first = re.search(r"^FAIL ", output, re.M)
+		print(output[first.start():][:20000] if first else output[-20000:])
 	print("%-4s %-28s %5d passed, %d failed  %5.1f s" % ("FAIL" if failed else "ok", name, passed, failed,
 		time.monotonic() - started), flush=True)
 	return passed, failed
