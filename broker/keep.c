@@ -2,14 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "postern/buf.h"
+#include "postern/config.h"
 
 enum { PATH_SIZE = 4096, TEXT_SIZE = 8192 };
 
@@ -63,16 +62,6 @@ keep_close(struct keep *keep)
 
 /* -- files -------------------------------------------------------------------------- */
 
-static bool
-is_our_group(gid_t gid)
-{
-	struct group group, *found = NULL;
-	char names[16384];
-
-	return getgrnam_r("postern", &group, names, sizeof(names), &found) == 0 && found != NULL
-	    && found->gr_gid == gid;
-}
-
 /* As pn_config_secret() wants it.  like: the file it takes the place of, or NULL. */
 static bool
 set_access(int fd, const struct stat *like)
@@ -82,7 +71,7 @@ set_access(int fd, const struct stat *like)
 	/* whoever may not give files away keeps them */
 	if (like != NULL && fchown(fd, like->st_uid, like->st_gid) != 0 && errno != EPERM)
 		return false;
-	return fstat(fd, &st) == 0 && fchmod(fd, is_our_group(st.st_gid) ? 0640 : 0600) == 0;
+	return fstat(fd, &st) == 0 && fchmod(fd, pn_config_is_our_group(st.st_gid) ? 0640 : 0600) == 0;
 }
 
 static bool

@@ -15,6 +15,8 @@
 #ifndef POSTERN_CONFIG_H
 #define POSTERN_CONFIG_H
 
+#include <sys/types.h>
+
 #include "postern/auth_config.h"
 #include "postern/buf.h"
 #include "postern/relay.h"
@@ -128,6 +130,9 @@ extern const size_t pn_preset_count;
 enum pn_config_print { PN_CONFIG_SET, PN_CONFIG_DEFAULTS };
 PN_CHECK enum pn_status pn_config_print(const char *path, enum pn_config_print what,
     struct pn_buf *out, struct pn_config_report *report);
+
+/* Is it the group `postern`, which may read secrets? */
+bool pn_config_is_our_group(gid_t gid);
 
 /* The generated texts: the sample file and the key part of postern.conf(5), in
  * mdoc with one .Ss per section. */

@@ -9,8 +9,8 @@
 
 enum { SECRET_MAX = 4096 };
 
-static bool
-is_our_group(gid_t gid)
+bool
+pn_config_is_our_group(gid_t gid)
 {
 	struct group group, *found = NULL;
 	char names[16384];
@@ -40,7 +40,7 @@ check_file(const char *path, const struct stat *st, struct pn_error *err)
 	if (!is_our_user(st->st_uid))
 		return pn_fail(err, PN_INVALID, "%s: belongs to user %u; chown it to root", path,
 		    (unsigned)st->st_uid);
-	if (open_to == 040 && is_our_group(st->st_gid))
+	if (open_to == 040 && pn_config_is_our_group(st->st_gid))
 		open_to = 0;
 	if (open_to != 0)
 		return pn_fail(err, PN_INVALID,

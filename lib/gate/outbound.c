@@ -242,6 +242,7 @@ refuse(struct leaving *l, enum pn_outbound_answer answer, const char *code, cons
 	if (!l->mail->may_refuse)
 		return;
 	l->out->answer = answer;
+	l->out->live = false;
 	l->out->reply = (struct pn_reply){ code, xcode, text };
 }
 
