@@ -44,9 +44,8 @@ struct pn_verdict
 pn_verdict_prove(struct pn_verdict verdict, const struct pn_decision *decision, const struct pn_proof *proof,
     struct pn_arena *arena)
 {
-	struct pn_verdict v = verdict;
-
 	bool known = proof->checked && proof->proven != PN_UNKNOWN, asked = is_asked(verdict.gateway, decision, proof);
+	struct pn_verdict v = verdict;
 
 	if (!pn_verdict_admits(&verdict) || proof->proven == PN_YES || proof->never_refuse)
 		return verdict;

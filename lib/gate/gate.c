@@ -386,9 +386,10 @@ tell_results(struct passage *p)
 	struct pn_closing *c = &p->out->closing;
 	struct pn_str name = PN_STR("Authentication-Results");
 	struct pn_edit *edits;
-	size_t *forged, n;
+	size_t *forged = auth == NULL ? NULL : auth->forged, n = auth == NULL ? 0 : auth->forged_count;
 
-	if (pn_auth_results_forged(p->mail->fields, p->gate->config->auth.authserv_id, p->arena, &forged, &n) != PN_OK)
+	if (auth == NULL && pn_auth_results_forged(p->mail->fields, p->gate->config->auth.authserv_id, p->arena,
+	    &forged, &n) != PN_OK)
 		n = 0;
 	if (n == 0 && auth == NULL)
 		return;
