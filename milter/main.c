@@ -3,19 +3,16 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "callbacks.h"
-#include "counters.h"
 #include "housekeeping.h"
 #include "poke.h"
-#include "postern/daemon.h"
 #include "postern/log.h"
+#include "stop.h"
 
 enum {
 	DATA_SIZE = 2 << 20,	/* one header in one packet: libmilter ends the session over its default of 64 kB */
-	STOP_SECONDS = 5,	/* for callbacks that still run when libmilter has returned */
 	FILES_PER_SESSION = 4,
 };
 
@@ -82,19 +79,10 @@ start(const struct pn_daemon_options *options, struct pn_socket *bound)
 	if (code == EX_OK)
 		code = open_socket(config, bound);
 	snapshot_release(snapshot);
-	if (code == EX_OK && (!housekeeping_start() || (bound->path[0] != '\0' && !poke_start(bound->path))))
+	if (code == EX_OK && (!housekeeping_start() || (bound->path[0] != '\0' && !poke_start(bound->path))
+	    || !stop_start(bound)))
 		code = EX_OSERR;
 	return code;
-}
-
-/* When libmilter has returned its workers may still be inside a callback. */
-static void
-wait_for_callbacks(void)
-{
-	struct timespec tick = { 0, 10000000 };
-
-	for (int i = 0; i < STOP_SECONDS * 100 && poke_running() > 0; i++)
-		(void)nanosleep(&tick, NULL);
 }
 
 int
@@ -102,7 +90,6 @@ main(int argc, char **argv)
 {
 	struct pn_daemon_options options;
 	struct pn_socket bound = { .lock = -1 };
-	struct pn_error err = { "" };
 	int code;
 
 	if (!pn_daemon_options(&program, argc, argv, &options, &code))
@@ -117,14 +104,7 @@ main(int argc, char **argv)
 	pn_log(PN_LOG_INFO, "started, version %s", PN_VERSION);
 	pn_notify("READY=1");
 	/* it also fails when it is told to stop before it waits for its first connection */
-	if (smfi_main() != MI_SUCCESS && !poke_stop_asked())
+	if (smfi_main() != MI_SUCCESS && !stop_asked())
 		code = EX_OSERR;
-	pn_notify("STOPPING=1");
-	wait_for_callbacks();
-	if (counters_flush(state_store(), &err) != PN_OK || pn_store_sync(state_store(), &err) != PN_OK)
-		pn_log(PN_LOG_ERROR, "%s", err.text);
-	pn_log(PN_LOG_INFO, "stopped");
-	pn_socket_done(&bound);
-	/* nothing is freed: a late worker may still look at it */
-	_exit(code);
+	stop(&bound, code);
 }

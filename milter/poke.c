@@ -32,15 +32,6 @@ poke_running(void)
 	return atomic_load(&running);
 }
 
-/* Not in mfapi.h; where a libmilter hides it, a stop takes its 5 s. */
-extern int mi_stop(void) __attribute__((weak));
-
-bool
-poke_stop_asked(void)
-{
-	return mi_stop != NULL && mi_stop() != 0;
-}
-
 static void
 pause_ms(long ms)
 {
@@ -69,7 +60,7 @@ watch(void *ignored)
 	for (;;) {
 		unsigned long now = atomic_load(&finished);
 
-		if (poke_stop_asked() || (poke_running() > 0 && now == seen)) {
+		if (poke_running() > 0 && now == seen) {
 			poke();
 			pause_ms(BLOCKED_MS);
 		} else {

@@ -15,10 +15,6 @@ void poke_enter(void);
 void poke_leave(void);
 int poke_running(void);		/* callbacks inside */
 
-/* Was libmilter told to stop?  It looks for that between two connections, or
- * every 5 s; so the watcher connects then, too. */
-bool poke_stop_asked(void);
-
 /* Starts the watcher.  path: of the unix socket. */
 bool poke_start(const char *path);
 

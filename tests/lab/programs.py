@@ -16,7 +16,7 @@ SANITIZER = re.compile(r"(ERROR|WARNING): \w*Sanitizer|SUMMARY: \w*Sanitizer|run
 SANITIZER_ENV = {
 	"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=97",
 	"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=97",
-	"TSAN_OPTIONS": "halt_on_error=0:exitcode=97:second_deadlock_stack=1",
+	"TSAN_OPTIONS": "halt_on_error=0:exitcode=97:second_deadlock_stack=1:atexit_sleep_ms=100",
 }
 
 
