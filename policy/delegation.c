@@ -1,5 +1,6 @@
 /* Postfix's policy delegation protocol (SMTPD_POLICY_README): at DATA the relay is
  * chosen; at RCPT it is noted who stays here. */
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "postern/clock.h"
@@ -12,8 +13,9 @@ enum { LINE_MAX_BYTES = 8192, REQUEST_MAX = 32768 };
 
 struct session {
 	struct service *service;
-	struct pn_buf request;		/* its lines so far */
-	size_t line;			/* where the last one begins */
+	struct pn_buf request;
+	size_t line;			/* bytes of its last line so far */
+	bool complete;			/* the next byte begins another */
 };
 
 /* -- one request --------------------------------------------------------------------- */
@@ -22,23 +24,24 @@ struct request {
 	struct pn_str kind, state, sender, recipient, recipient_count, user, queue_id, instance, context;
 };
 
+#define ATTRIBUTE(name, field) { { name, sizeof(name) - 1 }, offsetof(struct request, field) }
+
 static void
 read_attribute(struct request *r, struct pn_str name, struct pn_str value)
 {
-	const struct {
+	static const struct {
 		struct pn_str name;
-		struct pn_str *value;
+		size_t at;
 	} known[] = {
-		{ PN_STR("request"), &r->kind }, { PN_STR("protocol_state"), &r->state },
-		{ PN_STR("sender"), &r->sender }, { PN_STR("recipient"), &r->recipient },
-		{ PN_STR("recipient_count"), &r->recipient_count }, { PN_STR("sasl_username"), &r->user },
-		{ PN_STR("queue_id"), &r->queue_id }, { PN_STR("instance"), &r->instance },
-		{ PN_STR("policy_context"), &r->context },
+		ATTRIBUTE("request", kind), ATTRIBUTE("protocol_state", state), ATTRIBUTE("sender", sender),
+		ATTRIBUTE("recipient", recipient), ATTRIBUTE("recipient_count", recipient_count),
+		ATTRIBUTE("sasl_username", user), ATTRIBUTE("queue_id", queue_id),
+		ATTRIBUTE("instance", instance), ATTRIBUTE("policy_context", context),
 	};
 
 	for (size_t i = 0; i < PN_COUNT(known); i++)
 		if (pn_str_eq(known[i].name, name))
-			*known[i].value = value;
+			*(struct pn_str *)((char *)r + known[i].at) = value;
 }
 
 static struct request
@@ -67,23 +70,47 @@ is_asked_for(const struct service *service, const struct request *r)
 
 /* Postfix cannot be told about one recipient only, so a message with one that
  * stays here gets no FILTER: the map `route` decides about the others. */
-static void
-note_recipient(struct service *service, const struct request *r)
+static bool
+stays_here(struct service *service, struct pn_str recipient)
 {
 	struct pn_error err = { "" };
 	struct pn_rcpt rcpt;
-	enum pn_status st = service_classify(service, r->recipient, &rcpt, &err);
+	enum pn_status st = service_classify(service, recipient, &rcpt, &err);
 
-	instances_add(service->instances, r->instance, st == PN_TEMPFAIL || st == PN_LIMIT
-	    || (st == PN_OK && rcpt.domain != NULL)
-	    || pn_outbound_is_local(service->config, r->recipient, service->arena), pn_clock_now());
+	return st == PN_TEMPFAIL || st == PN_LIMIT || (st == PN_OK && rcpt.domain != NULL)
+	    || pn_outbound_is_local(service->config, recipient, service->arena);
+}
+
+static void
+note_recipient(struct service *service, const struct request *r)
+{
+	if (!service->again)	/* else it is noted */
+		instances_add(service->instances, r->instance, stays_here(service, r->recipient), pn_clock_now());
+}
+
+/* What was noted at RCPT.  After a restart that is nothing, or the last recipients only:
+ * a single one is named at DATA too, and of many that were not all seen one may stay. */
+static struct instance_facts
+recall(struct service *service, const struct request *r, uint64_t recipient_count)
+{
+	struct instance_facts facts = instances_get(service->instances, r->instance);
+	uint64_t seen = facts.recipients + facts.here;
+
+	if (seen == 0 && recipient_count == 1 && r->recipient.n > 0) {
+		facts.here = stays_here(service, r->recipient);
+		facts.recipients = !facts.here;
+	} else if (seen > 0 && seen < recipient_count) {
+		facts.here += facts.here == 0;
+		facts.recipients = recipient_count - facts.here;
+	}
+	return facts;
 }
 
 static void
 decide(struct service *service, const struct request *r, struct pn_outbound *out)
 {
 	struct pn_gate gate = { .config = service->config, .store = service->store };
-	struct instance_facts facts = instances_get(service->instances, r->instance);
+	struct instance_facts facts;
 	struct pn_outbound_mail mail = {
 		.email_from = r->sender,
 		.sender = r->sender,
@@ -91,7 +118,6 @@ decide(struct service *service, const struct request *r, struct pn_outbound *out
 		.queue_id = r->queue_id,
 		.instance = r->instance,
 		.by_login = true,
-		.mixed = facts.here > 0,
 		.may_refuse = true,
 		.now_ms = pn_clock_now_ms(),
 	};
@@ -99,6 +125,8 @@ decide(struct service *service, const struct request *r, struct pn_outbound *out
 	/* one recipient at least: a request that does not say is not free of charge */
 	if (!pn_str_to_u64(r->recipient_count, 1000000, &mail.recipient_count) || mail.recipient_count == 0)
 		mail.recipient_count = 1;
+	facts = recall(service, r, mail.recipient_count);
+	mail.mixed = facts.here > 0;
 	if (facts.here > 0 && facts.recipients > 0)
 		mail.recipient_count = facts.recipients;
 	if (facts.here > 0 && facts.recipients == 0)
@@ -131,56 +159,65 @@ write_action(const struct pn_outbound *out, struct pn_buf *action)
 }
 
 static void
-log_choice(const struct request *r, const struct pn_outbound *out, struct pn_str action)
+log_choice(struct service *service, const struct request *r, const struct pn_outbound *out,
+    struct pn_str action)
 {
-	struct pn_buf line;
+	struct pn_buf *line = &service->line;
 
-	pn_buf_init(&line, 4096);
-	pn_log_key(&line, "policy", pn_str_c(pn_outbound_answer_name(out->answer)));
-	pn_log_key(&line, "qid", r->queue_id.n > 0 ? r->queue_id : PN_STR("-"));
+	pn_buf_reset(line);
+	pn_log_key(line, "policy", pn_str_c(pn_outbound_answer_name(out->answer)));
+	pn_log_key(line, "qid", r->queue_id.n > 0 ? r->queue_id : PN_STR("-"));
 	if (out->relay != NULL) {
-		pn_log_key(&line, "relay", out->relay->name);
-		pn_log_key(&line, "step", pn_str_c(pn_relay_step_name(out->step)));
+		pn_log_key(line, "relay", out->relay->name);
+		pn_log_key(line, "step", pn_str_c(pn_relay_step_name(out->step)));
 	}
-	pn_log_key_address(&line, "from", r->sender);
+	pn_log_key_address(line, "from", r->sender);
 	if (r->user.n > 0)
-		pn_log_key(&line, "user", r->user);
-	pn_log_key_text(&line, "reason", out->reason);
+		pn_log_key(line, "user", r->user);
+	pn_log_key_text(line, "reason", out->reason);
 	if (out->answer == PN_OUTBOUND_DEFER || out->answer == PN_OUTBOUND_REFUSE)
-		pn_log_key_text(&line, "action", action);
-	pn_log_line(out->trouble ? PN_LOG_ERROR : PN_LOG_INFO, pn_buf_str(&line));
-	pn_buf_done(&line);
+		pn_log_key_text(line, "action", action);
+	if (out->trouble)
+		service_trouble(service, pn_buf_str(line));
+	else
+		service_log(service, pn_buf_str(line));
 }
 
 static void
-answer_request(struct service *service, struct pn_str text, struct pn_buf *out)
+choose(struct service *service, const struct request *r, struct pn_buf *out)
 {
+	size_t action = out->n;
+	struct pn_outbound decided;
+
+	decide(service, r, &decided);
+	write_action(&decided, out);
+	log_choice(service, r, &decided, pn_str_from(pn_buf_str(out), action));
+}
+
+static void
+answer(void *ctx, struct pn_str text, struct pn_buf *out)
+{
+	struct session *session = ctx;
+	struct service *service = session->service;
 	struct request r = read_request(text);
 	struct pn_error err = { "" };
-	struct pn_outbound decided;
-	struct pn_buf action;
 
 	pn_arena_reset(service->arena);
-	pn_buf_init(&action, 4096);
+	pn_buf_add_c(out, "action=");
 	if (!is_asked_for(service, &r)) {
-		pn_buf_add_c(&action, "DUNNO");
+		pn_buf_add_c(out, "DUNNO");
 	} else if (pn_str_eq(r.state, PN_STR("RCPT"))) {
 		note_recipient(service, &r);
-		pn_buf_add_c(&action, "DUNNO");
+		pn_buf_add_c(out, "DUNNO");
 	} else if (service->config->relays.n == 0
 	    || (!pn_str_eq(r.state, PN_STR("DATA")) && !pn_str_eq(r.state, PN_STR("END-OF-MESSAGE")))) {
-		pn_buf_add_c(&action, "DUNNO");
+		pn_buf_add_c(out, "DUNNO");
 	} else if (service_store(service, &err) != PN_OK) {
-		pn_buf_add_c(&action, "451 4.3.0 cannot choose a relay now, try again later");
+		pn_buf_add_c(out, "451 4.3.0 cannot choose a relay now, try again later");
 	} else {
-		decide(service, &r, &decided);
-		write_action(&decided, &action);
-		log_choice(&r, &decided, pn_buf_str(&action));
+		choose(service, &r, out);
 	}
-	pn_buf_add_c(out, "action=");
-	pn_buf_add(out, pn_buf_str(&action));
 	pn_buf_add_c(out, "\n\n");
-	pn_buf_done(&action);
 }
 
 /* -- the protocol ---------------------------------------------------------------------------- */
@@ -207,42 +244,48 @@ close_session(void *ctx)
 	free(session);
 }
 
-/* Bytes up to the end of a line.  PN_OK: it was the empty one. */
+/* PN_OK: so many bytes of the input end the request, by an empty line. */
 static enum pn_status
-take_line(struct session *session, struct pn_str *in)
+find_end(struct session *session, struct pn_str in, size_t *n)
 {
-	size_t end = pn_str_find(*in, '\n');
-	size_t n = end == PN_STR_NONE ? in->n : end + 1;
-	bool empty;
+	for (*n = 0; *n < in.n;) {
+		size_t end = pn_str_find(pn_str_from(in, *n), '\n');
+		bool whole = end != PN_STR_NONE;
 
-	pn_buf_add(&session->request, pn_str_head(*in, n));
-	*in = pn_str_from(*in, n);
-	if (pn_buf_failed(&session->request) || session->request.n - session->line > LINE_MAX_BYTES)
-		return PN_LIMIT;
-	if (end == PN_STR_NONE)
-		return PN_NOT_FOUND;
-	empty = session->request.n - session->line == 1;
-	session->line = session->request.n;
-	return empty ? PN_OK : PN_NOT_FOUND;
+		session->line += whole ? end : in.n - *n;
+		*n = whole ? *n + end + 1 : in.n;
+		if (session->line > LINE_MAX_BYTES)
+			return PN_LIMIT;
+		if (whole && session->line == 0)
+			return PN_OK;
+		if (whole)
+			session->line = 0;
+	}
+	return PN_NOT_FOUND;
 }
 
 static enum pn_status
-step(void *ctx, struct pn_str *in, struct pn_buf *out)
+next(void *ctx, struct pn_str *in, struct pn_str *request)
 {
 	struct session *session = ctx;
-	enum pn_status st = PN_NOT_FOUND;
+	enum pn_status st;
+	size_t n;
 
-	while (st == PN_NOT_FOUND && in->n > 0)
-		st = take_line(session, in);
+	if (session->complete) {
+		pn_buf_reset(&session->request);
+		session->complete = false;
+	}
+	st = find_end(session, *in, &n);
+	pn_buf_add(&session->request, pn_str_head(*in, n));
+	*in = pn_str_from(*in, n);
+	if (pn_buf_failed(&session->request))
+		return PN_LIMIT;
 	if (st != PN_OK)
 		return st;
+	session->complete = true;
+	*request = pn_buf_str(&session->request);
 	/* nothing before the empty line: not a request */
-	if (session->request.n == 1)
-		return PN_INVALID;
-	answer_request(session->service, pn_buf_str(&session->request), out);
-	pn_buf_reset(&session->request);
-	session->line = 0;
-	return PN_OK;
+	return request->n > 1 ? PN_OK : PN_INVALID;
 }
 
 static bool
@@ -250,7 +293,7 @@ is_partial(const void *ctx)
 {
 	const struct session *session = ctx;
 
-	return session->request.n > 0;
+	return session->request.n > 0 && !session->complete;
 }
 
-const struct protocol protocol_policy = { "policy", open_session, close_session, step, is_partial };
+const struct protocol protocol_policy = { "policy", open_session, close_session, next, answer, is_partial };

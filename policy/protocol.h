@@ -14,10 +14,12 @@ struct protocol {
 	/* A session, one per connection.  fd: to see who is at its other end. */
 	void *(*open)(struct service *service, int fd);
 	void (*close)(void *session);
-	/* Takes bytes off *in up to the end of one request, and appends its answer.
-	 * PN_OK: one was answered; PN_NOT_FOUND: *in is used up; PN_INVALID or
-	 * PN_LIMIT: this is not our protocol, hang up. */
-	enum pn_status (*step)(void *session, struct pn_str *in, struct pn_buf *out);
+	/* Takes bytes off *in up to the end of one request.  PN_OK: *request is there
+	 * until the next call; PN_NOT_FOUND: *in is used up; PN_INVALID or PN_LIMIT:
+	 * this is not our protocol, hang up. */
+	enum pn_status (*next)(void *session, struct pn_str *in, struct pn_str *request);
+	/* Appends its answer.  Asked twice when the first answer could not be given. */
+	void (*answer)(void *session, struct pn_str request, struct pn_buf *out);
 	bool (*is_partial)(const void *session);	/* a request has begun */
 };
 

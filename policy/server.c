@@ -3,34 +3,22 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/queue.h>
-#include <sys/socket.h>
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <event2/listener.h>
 
+#include "connection.h"
 #include "postern/clock.h"
 #include "postern/log.h"
 #include "postern/program.h"
 
-enum { INPUT_MAX = 16384, ANSWER_MAX = 32768, SECOND = 1000000, FRESH = SECOND };
+enum { SECOND = 1000000, FRESH = SECOND };
+
+/* How many requests are decided in one look at the state: so many that its cost
+ * does not count, so few that nobody waits for it, here or in the milter. */
+enum { GROUP_MAX = 32 };
 
 const struct server_limits server_default_limits = {
-	.max = 512, .output_max = 65536, .request_seconds = 10, .write_seconds = 30, .idle_seconds = 300,
-};
-
-struct connection {
-	struct server *server;
-	const struct protocol *protocol;
-	struct bufferevent *bev;
-	void *session;
-	int64_t served;		/* when it was accepted, or its last request answered */
-	int64_t began;		/* a request has begun and is not complete; 0: none */
-	bool blocked;		/* reads nothing until its answers are taken */
-	bool ending;		/* asks no more; goes when its answers are taken */
-	TAILQ_ENTRY(connection) entry;
+	.max = 512, .request_seconds = 10, .write_seconds = 30, .idle_seconds = 300,
 };
 
 enum { SIGNALS = 4, PORTS_MAX = 4 };
@@ -42,6 +30,8 @@ struct port {
 	struct evconnlistener *listener;
 };
 
+TAILQ_HEAD(connections, connection);
+
 struct server {
 	struct service *service;
 	const struct server_limits *limits;
@@ -50,10 +40,11 @@ struct server {
 	size_t port_count;
 	struct event *tick;
 	struct event *signals[SIGNALS];
-	TAILQ_HEAD(, connection) connections;	/* ordered by .served */
-	size_t count;
+	struct connections connections;	/* ordered by .served */
+	struct connections ready;	/* there is something to read; in order */
+	size_t count, ready_count;
 	bool paused;		/* accepts nobody */
-	struct pn_buf answer;
+	bool stopping;
 };
 
 /* -- connections --------------------------------------------------------------- */
@@ -88,122 +79,135 @@ pause_accepting(struct server *server)
 }
 
 static void
-drop(struct connection *connection)
+enqueue(struct connection *c)
 {
-	struct server *server = connection->server;
+	if (c->queued)
+		return;
+	c->queued = true;
+	TAILQ_INSERT_TAIL(&c->server->ready, c, ready);
+	c->server->ready_count++;
+}
 
-	TAILQ_REMOVE(&server->connections, connection, entry);
+static void
+dequeue(struct connection *c)
+{
+	if (!c->queued)
+		return;
+	c->queued = false;
+	TAILQ_REMOVE(&c->server->ready, c, ready);
+	c->server->ready_count--;
+}
+
+static void
+drop(struct connection *c)
+{
+	struct server *server = c->server;
+
+	dequeue(c);
+	TAILQ_REMOVE(&server->connections, c, entry);
 	server->count--;
-	connection->protocol->close(connection->session);
-	bufferevent_free(connection->bev);
-	free(connection);
+	connection_free(c);
+}
+
+static void
+hang_up(struct connection *c)
+{
+	struct server *server = c->server;
+
+	drop(c);
+	resume_accepting(server);
 }
 
 /* The order of the list is that of .served: the head is who has been quiet longest. */
 static void
-note_served(struct connection *connection)
+note_served(struct connection *c, int64_t now)
 {
-	struct server *server = connection->server;
-
-	connection->served = pn_clock_mono_us();
-	connection->began = 0;
-	TAILQ_REMOVE(&server->connections, connection, entry);
-	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
+	c->served = now;
+	TAILQ_REMOVE(&c->server->connections, c, entry);
+	TAILQ_INSERT_TAIL(&c->server->connections, c, entry);
 }
 
-/* Answers what stands in one stretch of input.  False: hang up. */
+/* -- one turn --------------------------------------------------------------------- */
+
+/* True: there is a request to be answered. */
 static bool
-answer_stretch(struct connection *connection, struct pn_str in)
+receive(struct connection *c, int64_t now)
 {
-	struct server *server = connection->server;
-	struct evbuffer *output = bufferevent_get_output(connection->bev);
-	enum pn_status st = PN_OK;
-	size_t all = in.n;
+	enum pn_status st = connection_receive(c, now);
 
-	while (st == PN_OK && evbuffer_get_length(output) < server->limits->output_max) {
-		pn_buf_reset(&server->answer);
-		st = connection->protocol->step(connection->session, &in, &server->answer);
-		if (st != PN_OK)
-			break;
-		if (pn_buf_failed(&server->answer)
-		    || evbuffer_add(output, server->answer.p, server->answer.n) != 0)
-			return false;
-		note_served(connection);
-	}
-	(void)evbuffer_drain(bufferevent_get_input(connection->bev), all - in.n);
-	return st == PN_OK || st == PN_NOT_FOUND;
-}
-
-/* Everything that has arrived, as far as the answers are taken. */
-static void
-serve(struct connection *connection)
-{
-	struct server *server = connection->server;
-	struct evbuffer *input = bufferevent_get_input(connection->bev);
-	struct evbuffer *output = bufferevent_get_output(connection->bev);
-	bool full;
-	size_t n;
-
-	while (!(full = evbuffer_get_length(output) >= server->limits->output_max)
-	    && (n = evbuffer_get_contiguous_space(input)) > 0) {
-		const unsigned char *bytes = evbuffer_pullup(input, (ev_ssize_t)n);
-
-		if (!answer_stretch(connection, pn_str_n((const char *)bytes, n))) {
-			drop(connection);
-			resume_accepting(server);
-			return;
-		}
-	}
-	if (full && !connection->blocked)
-		(void)bufferevent_disable(connection->bev, EV_READ);
-	else if (!full && connection->blocked)
-		(void)bufferevent_enable(connection->bev, EV_READ);
-	connection->blocked = full;
-	if (full || !connection->protocol->is_partial(connection->session))
-		connection->began = 0;
-	else if (connection->began == 0)
-		connection->began = pn_clock_mono_us();
+	if (st != PN_OK && st != PN_NOT_FOUND)
+		hang_up(c);
+	return st == PN_OK;
 }
 
 static void
-on_read(struct bufferevent *bev, void *ctx)
+deliver(struct connection *c, int64_t now)
 {
-	(void)bev;
-	serve(ctx);
+	enum pn_status st = connection_deliver(c, now);
+
+	if (st != PN_OK && st != PN_NOT_FOUND)
+		hang_up(c);
+	else if (st == PN_OK && c->input.n > 0)
+		enqueue(c);
 }
 
 static void
-on_written(struct bufferevent *bev, void *ctx)
+answer_all(struct connection **group, size_t n)
 {
-	struct connection *connection = ctx;
+	for (size_t i = 0; i < n; i++)
+		connection_answer(group[i]);
+}
 
-	if (connection->blocked)
-		serve(connection);
-	else if (connection->ending && evbuffer_get_length(bufferevent_get_output(bev)) == 0) {
-		struct server *server = connection->server;
+/* One request of each.  They are decided together; if that comes to nothing they
+ * are decided again, each alone. */
+static void
+answer_group(struct server *server, size_t most)
+{
+	struct connection *group[GROUP_MAX];
+	int64_t now = pn_clock_mono_us();
+	size_t n = 0;
 
-		drop(connection);
-		resume_accepting(server);
+	for (size_t i = 0; i < most; i++) {
+		struct connection *c = TAILQ_FIRST(&server->ready);
+
+		dequeue(c);
+		if (receive(c, now))
+			group[n++] = c;
+	}
+	service_begin(server->service);
+	answer_all(group, n);
+	if (!service_end(server->service))
+		answer_all(group, n);
+	for (size_t i = 0; i < n; i++) {
+		note_served(group[i], now);
+		deliver(group[i], now);
 	}
 }
 
-/* End of file, an error, or a client that takes no answers.  Who has only shut
- * down its sending side still gets what it asked for. */
+/* Who becomes ready by being answered has to wait for the next turn. */
 static void
-on_event(struct bufferevent *bev, short what, void *ctx)
+answer_ready(struct server *server)
 {
-	struct connection *connection = ctx;
-	struct server *server = connection->server;
+	for (size_t left = server->ready_count; left > 0;) {
+		size_t most = left < GROUP_MAX ? left : GROUP_MAX;
 
-	if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)) == 0)
-		return;
-	if ((what & BEV_EVENT_EOF) != 0 && evbuffer_get_length(bufferevent_get_output(bev)) > 0) {
-		connection->ending = true;
-		bufferevent_setwatermark(bev, EV_WRITE, 0, 0);
-		return;
+		answer_group(server, most);
+		left -= most;
 	}
-	drop(connection);
-	resume_accepting(server);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	enqueue(ctx);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	deliver(ctx, pn_clock_mono_us());
 }
 
 /* -- accepting ------------------------------------------------------------------ */
@@ -213,28 +217,16 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *
 {
 	const struct port *port = ctx;
 	struct server *server = port->server;
-	struct connection *c = calloc(1, sizeof(*c));
-	struct timeval write_limit = { .tv_sec = (time_t)server->limits->write_seconds };
+	struct connection *c;
 
 	(void)listener, (void)address, (void)size;
-	if (c == NULL)
-		pn_out_of_memory();
 	if (server->count >= server->limits->max && has_room(server))
 		drop(TAILQ_FIRST(&server->connections));
+	c = connection_new(server->base, fd, server->service, port->protocol, on_readable, on_writable);
 	c->server = server;
-	c->protocol = port->protocol;
 	c->served = pn_clock_mono_us();
-	c->bev = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (c->bev == NULL)
-		pn_out_of_memory();
-	c->session = c->protocol->open(server->service, fd);
 	TAILQ_INSERT_TAIL(&server->connections, c, entry);
 	server->count++;
-	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
-	bufferevent_setwatermark(c->bev, EV_WRITE, server->limits->output_max / 4, 0);
-	(void)bufferevent_set_timeouts(c->bev, NULL, &write_limit);
-	(void)bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	if (!has_room(server))
 		pause_accepting(server);
 }
@@ -257,9 +249,11 @@ on_accept_error(struct evconnlistener *listener, void *ctx)
 static bool
 is_overdue(const struct connection *c, const struct server_limits *limits, int64_t now)
 {
-	if (c->began != 0 && !c->blocked && now - c->began > (int64_t)limits->request_seconds * SECOND)
+	if (c->blocked != 0)
+		return now - c->blocked > (int64_t)limits->write_seconds * SECOND;
+	if (c->began != 0 && now - c->began > (int64_t)limits->request_seconds * SECOND)
 		return true;
-	return !c->blocked && now - c->served > (int64_t)limits->idle_seconds * SECOND;
+	return now - c->served > (int64_t)limits->idle_seconds * SECOND;
 }
 
 static void
@@ -292,7 +286,7 @@ on_signal(evutil_socket_t number, short what, void *ctx)
 		return;
 	}
 	pn_notify("STOPPING=1");
-	(void)event_base_loopbreak(server->base);
+	server->stopping = true;
 }
 
 static void
@@ -367,23 +361,41 @@ close_events(struct server *server)
 		event_base_free(server->base);
 }
 
+/* Until it is stopped, or libevent fails. */
+static bool
+serve(struct server *server)
+{
+	while (!server->stopping) {
+		int flags = EVLOOP_ONCE | (server->ready_count > 0 ? EVLOOP_NONBLOCK : 0);
+
+		if (event_base_loop(server->base, flags) < 0)
+			return false;
+		answer_ready(server);
+	}
+	return true;
+}
+
 enum pn_status
 server_run(struct service *service, const struct server_port *ports, size_t n,
     const struct server_limits *limits, void (*started)(void), struct pn_error *err)
 {
-	struct server server = { .service = service, .limits = limits };
+	struct server *server = calloc(1, sizeof(*server));
 	bool ok;
 
-	TAILQ_INIT(&server.connections);
-	pn_buf_init(&server.answer, ANSWER_MAX);
+	if (server == NULL)
+		pn_out_of_memory();
+	server->service = service;
+	server->limits = limits;
+	TAILQ_INIT(&server->connections);
+	TAILQ_INIT(&server->ready);
 	(void)signal(SIGPIPE, SIG_IGN);
-	ok = open_events(&server, ports, n);
+	ok = open_events(server, ports, n);
 	if (ok) {
 		mask_signals(SIG_UNBLOCK);
 		started();
-		ok = event_base_dispatch(server.base) >= 0;
+		ok = serve(server);
 	}
-	close_events(&server);
-	pn_buf_done(&server.answer);
+	close_events(server);
+	free(server);
 	return ok ? PN_OK : pn_fail(err, PN_TEMPFAIL, "the event loop cannot run");
 }

@@ -1,15 +1,16 @@
 /* server.h - connections, and what one client may ask of us.
  *
  * One thread, one libevent loop.  Nobody can hold up anybody else: a request
- * is answered inline in microseconds, and between two turns of the loop a
- * client gets at most one buffer of its requests answered.
+ * is answered inline in microseconds, and in one turn of the loop each client
+ * gets one answer.  Requests that are ready at the same time are decided in one
+ * transaction of the state, and answered when it is written.
  *
  *   connections   at most `max`; past it the one that has asked for nothing
  *                 for the longest time (a second at least) makes room, and
  *                 until there is one, new ones wait in the kernel's queue
  *   a request     must be complete within `request_seconds` of its first byte
- *   answers       past `output_max` bytes not taken, no more requests are
- *                 read; a client that takes none for `write_seconds` is gone
+ *   answers       while one is not taken, no more requests are read; a client
+ *                 that takes nothing for `write_seconds` is gone
  *   idle          closed after `idle_seconds`
  */
 #ifndef POLICY_SERVER_H
@@ -19,7 +20,6 @@
 
 struct server_limits {
 	size_t max;
-	size_t output_max;
 	unsigned request_seconds;
 	unsigned write_seconds;
 	unsigned idle_seconds;

@@ -7,8 +7,10 @@
 #include "postern/clock.h"
 #include "postern/gate.h"
 #include "postern/log.h"
+#include "postern/quota.h"
 
 enum { ARENA_LIMIT = 1 << 20, COMPLAIN_AGAIN = 60, INSTANCES_MAX = 16384 };
+enum { LINE_MAX_BYTES = 4096, LINES_MAX = 1 << 20 };
 
 /* What else a configuration says. */
 static void
@@ -26,6 +28,8 @@ service_init(struct service *service, const char *path, struct pn_config *config
 {
 	*service = (struct service){ .path = path, .config = config, .arena = pn_arena_new(ARENA_LIMIT),
 		.verbose = verbose, .instances = instances_new(INSTANCES_MAX) };
+	pn_buf_init(&service->line, LINE_MAX_BYTES);
+	pn_buf_init(&service->lines, LINES_MAX);
 	follow(service);
 	service_tick(service);
 }
@@ -38,6 +42,8 @@ service_done(struct service *service)
 	pn_config_free(service->config);
 	pn_arena_free(service->arena);
 	instances_free(service->instances);
+	pn_buf_done(&service->line);
+	pn_buf_done(&service->lines);
 	*service = (struct service){ 0 };
 }
 
@@ -46,12 +52,64 @@ service_complain(struct service *service, const char *text)
 {
 	int64_t now = pn_clock_now();
 
+	if (service->together) {
+		service->trouble = true;
+		return;
+	}
 	if (strcmp(service->complaint, text) == 0 && now - service->complained < COMPLAIN_AGAIN)
 		return;
 	(void)snprintf(service->complaint, sizeof(service->complaint), "%s", text);
 	service->complained = now;
 	pn_log(PN_LOG_ERROR, "%s", text);
 }
+
+/* -- groups ------------------------------------------------------------------- */
+
+void
+service_begin(struct service *service)
+{
+	service->together = true;
+	service->trouble = service->again = false;
+	if (service->ready)
+		pn_quota_group_begin(service->store);
+}
+
+bool
+service_end(struct service *service)
+{
+	bool ok = !service->trouble;
+
+	if (service->ready)
+		ok = pn_quota_group_end(service->store, ok, NULL) == PN_OK && ok;
+	if (ok)
+		pn_log_lines(PN_LOG_INFO, pn_buf_str(&service->lines));
+	pn_buf_reset(&service->lines);
+	service->together = false;
+	service->again = !ok;
+	return ok;
+}
+
+void
+service_log(struct service *service, struct pn_str line)
+{
+	if (!service->together) {
+		pn_log_line(PN_LOG_INFO, line);
+		return;
+	}
+	pn_buf_add(&service->lines, line);
+	pn_buf_add_char(&service->lines, '\n');
+}
+
+void
+service_trouble(struct service *service, struct pn_str line)
+{
+	if (service->together)
+		service->trouble = true;
+	else
+		pn_log_line(PN_LOG_ERROR, line);
+}
+
+/* -- the store ---------------------------------------------------------------- */
 
 /* One store per path: opening the same file twice in a process is forbidden, so
  * changed sizes count from the next start. */

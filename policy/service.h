@@ -27,6 +27,11 @@ struct service {
 	uid_t postfix;			/* who may have passwords; (uid_t)-1: nobody of that name */
 	struct pn_arena *arena;		/* of one request: reset before each */
 	struct instances *instances;	/* messages on their way, of the policy protocol */
+	bool together;			/* between service_begin() and service_end() */
+	bool trouble;			/* one of the group met with it */
+	bool again;			/* the group came to nothing: each is answered alone */
+	struct pn_buf line;		/* for one that is being written */
+	struct pn_buf lines;		/* to be logged when the group's answers hold */
 	char complaint[sizeof(((struct pn_error *)0)->text)];	/* logged last */
 	int64_t complained;		/* seconds; the same text is not logged again for a minute */
 };
@@ -52,7 +57,19 @@ bool service_is_postfix(const struct service *service, int fd);
 PN_CHECK enum pn_status service_classify(struct service *service, struct pn_str address,
     struct pn_rcpt *out, struct pn_error *err);
 
-/* A line for the operator; not the same one with every request. */
+/* The requests answered between these two are a group: one transaction of the
+ * state for them all.  False: it came to nothing, and nothing is counted or logged;
+ * each is to be answered again, alone, and that is its answer.  What can be asked
+ * of a group is what pn_quota_group_begin() says. */
+void service_begin(struct service *service);
+PN_CHECK bool service_end(struct service *service);
+
+/* The line of an answer.  service_trouble(): of one for which somebody must act;
+ * in a group that is found out alone. */
+void service_log(struct service *service, struct pn_str line);
+void service_trouble(struct service *service, struct pn_str line);
+
+/* The same for a text that is no answer's; not the same one with every request. */
 void service_complain(struct service *service, const char *text);
 
 #endif

@@ -67,8 +67,9 @@ look_up(const struct session *session, const struct map *map, const struct map_r
 }
 
 static void
-answer_request(struct session *session, struct pn_str text)
+answer(void *ctx, struct pn_str text, struct pn_buf *out)
 {
+	struct session *session = ctx;
 	struct map_request request = { .service = session->service, .key = text };
 	struct pn_error err = { "not available" };
 	const struct map *map;
@@ -86,6 +87,7 @@ answer_request(struct session *session, struct pn_str text)
 	if (session->service->debug)
 		log_lookup(request.name, request.key, map != NULL && map->secret && st == PN_OK
 		    ? PN_STR("OK") : pn_buf_str(&session->answer));
+	pn_netstring_add(out, pn_buf_str(&session->answer));
 	pn_buf_done(&value);
 }
 
@@ -114,17 +116,11 @@ close_session(void *ctx)
 }
 
 static enum pn_status
-step(void *ctx, struct pn_str *in, struct pn_buf *out)
+next(void *ctx, struct pn_str *in, struct pn_str *request)
 {
 	struct session *session = ctx;
-	struct pn_str request;
-	enum pn_status st = pn_netstring_push(&session->frame, in, &request);
 
-	if (st != PN_OK)
-		return st;
-	answer_request(session, request);
-	pn_netstring_add(out, pn_buf_str(&session->answer));
-	return PN_OK;
+	return pn_netstring_push(&session->frame, in, request);
 }
 
 static bool
@@ -135,4 +131,5 @@ is_partial(const void *ctx)
 	return pn_netstring_is_partial(&session->frame);
 }
 
-const struct protocol protocol_socketmap = { "socketmap", open_session, close_session, step, is_partial };
+const struct protocol protocol_socketmap = { "socketmap", open_session, close_session, next, answer,
+    is_partial };

@@ -96,6 +96,19 @@ PN_CHECK enum pn_status pn_quota_usage(struct pn_store *store, const struct pn_r
 /* Forgets what was counted for a relay ("" = all). */
 PN_CHECK enum pn_status pn_quota_clear(struct pn_store *store, struct pn_str relay, struct pn_error *err);
 
+/* -- groups ------------------------------------------------------------------------ */
+
+/* For a program with one thread, which has many mails to decide about at once: what
+ * is asked and changed of `state` from begin to end is one transaction.  Each call
+ * sees what those before it did.  Nothing that the store promises of them is true
+ * before pn_quota_group_end().  Open for microseconds: other writers wait meanwhile.
+ *
+ * PN_OK        all is written; with keep false, nothing is
+ * PN_TEMPFAIL  nothing is: one call failed, or would have taken long, or the whole
+ *              could not be written.  Outside of a group each may still succeed. */
+void pn_quota_group_begin(struct pn_store *store);
+PN_CHECK enum pn_status pn_quota_group_end(struct pn_store *store, bool keep, struct pn_error *err);
+
 /* -- health ------------------------------------------------------------------------ */
 
 /* One transaction: read, pn_health_note(), write.  changed: opened or closed by it; may be NULL. */

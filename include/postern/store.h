@@ -12,9 +12,9 @@
  * One pn_store per process, opened once, after fork() and before threads are
  * started; a path that is open already must not be opened again in the same
  * process (LMDB's locks would be lost).  All functions are thread-safe; no
- * transaction outlives a call, except a pn_directory_view, which lives within
- * one callback: its thread asks the store to change nothing in the directory
- * while the view is open.  Everything in `state` has an expiry and a bound;
+ * transaction outlives a call, except a group (quota.h) and a pn_directory_view,
+ * which lives within one callback: its thread asks the store to change nothing in
+ * the directory while the view is open.  Everything in `state` has an expiry and a bound;
  * pn_store_sweep() enforces both in small steps, and what is added to a full
  * table replaces the oldest.  A lease lies in the thread that its mail taught;
  * when that thread has to make room earlier, the lease stays.

@@ -1,5 +1,6 @@
 #include "postern/log.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum { LINE_MAX_BYTES = 8192, VALUE_MAX = 256 };
 static const char *log_program = "postern";
 static enum pn_log_target log_target = PN_LOG_STDERR;
 static bool log_journal;
+static pid_t log_pid;
 static atomic_int log_most = PN_LOG_INFO;
 
 static int
@@ -32,6 +34,7 @@ pn_log_open(const char *program, enum pn_log_target target, enum pn_log_level mo
 	log_program = program;
 	log_target = target;
 	log_journal = getenv("JOURNAL_STREAM") != NULL;
+	log_pid = getpid();
 	atomic_store(&log_most, (int)most);
 	if (target == PN_LOG_SYSLOG)
 		openlog(program, LOG_PID | LOG_NDELAY, LOG_MAIL);
@@ -43,39 +46,77 @@ pn_log_set_level(enum pn_log_level most)
 	atomic_store(&log_most, (int)most);
 }
 
+/* At most LINE_MAX_BYTES. */
+static size_t
+format_line(char *out, enum pn_log_level level, struct pn_str line)
+{
+	size_t size = LINE_MAX_BYTES;
+	int n;
+
+	line = pn_str_head(line, size - 128);
+	if (log_journal)
+		n = snprintf(out, size, "<%d>", syslog_priority(level));
+	else
+		n = snprintf(out, size, "%s[%ld]: %s", log_program, (long)log_pid,
+		    level == PN_LOG_ERROR ? "error: " : level == PN_LOG_WARN ? "warning: " : "");
+	memcpy(out + n, line.p, line.n);
+	out[(size_t)n + line.n] = '\n';
+	return (size_t)n + line.n + 1;
+}
+
+static void
+write_out(const char *out, size_t n)
+{
+	if (n > 0 && write(STDERR_FILENO, out, n) < 0)
+		return;
+}
+
+static bool
+is_shown(enum pn_log_level level)
+{
+	return (int)level <= atomic_load(&log_most);
+}
+
 void
 pn_log_line(enum pn_log_level level, struct pn_str line)
 {
 	char out[LINE_MAX_BYTES];
-	int n;
 
-	if ((int)level > atomic_load(&log_most))
+	if (!is_shown(level))
 		return;
-	if (log_target == PN_LOG_SYSLOG) {
+	if (log_target == PN_LOG_SYSLOG)
 		syslog(syslog_priority(level), "%.*s", (int)line.n, line.p);
-		return;
-	}
-	if (line.n > sizeof(out) - 128)
-		line.n = sizeof(out) - 128;
-	if (log_journal)
-		n = snprintf(out, sizeof(out), "<%d>%.*s\n", syslog_priority(level), (int)line.n, line.p);
 	else
-		n = snprintf(out, sizeof(out), "%s[%ld]: %s%.*s\n", log_program, (long)getpid(),
-		    level == PN_LOG_ERROR ? "error: " : level == PN_LOG_WARN ? "warning: " : "",
-		    (int)line.n, line.p);
-	/* One write per line, so that lines of several threads never mix. */
-	if (n > 0 && write(STDERR_FILENO, out, (size_t)n) < 0)
-		return;
+		/* One write per line, so that lines of several threads never mix. */
+		write_out(out, format_line(out, level, line));
 }
 
+/* As many in one write as a pipe takes without mixing them with another's. */
 void
 pn_log_lines(enum pn_log_level level, struct pn_str text)
 {
+	char out[PIPE_BUF + LINE_MAX_BYTES];
 	struct pn_str line;
+	size_t used = 0;
 
-	while (pn_str_split(&text, '\n', &line))
-		if (line.n > 0)
+	while (pn_str_split(&text, '\n', &line)) {
+		size_t n;
+
+		if (line.n == 0)
+			continue;
+		if (log_target == PN_LOG_SYSLOG || !is_shown(level)) {
 			pn_log_line(level, line);
+			continue;
+		}
+		n = format_line(out + used, level, line);
+		if (used + n > PIPE_BUF) {
+			write_out(out, used);
+			memmove(out, out + used, n);
+			used = 0;
+		}
+		used += n;
+	}
+	write_out(out, used);
 }
 
 void

@@ -2,7 +2,7 @@
  *
  * Within lib/store, calls return LMDB's codes (0, MDB_*, errno) and
  * pn_env_status() turns the last one into a status with a text.  No
- * transaction outlives the call that began it, but for a directory view.
+ * transaction outlives the call that began it, but for a directory view and a group.
  *
  * A process may have a path open once only (LMDB's locks are the process's,
  * and the first close would drop them), and an environment is useless after
@@ -20,6 +20,14 @@
 
 enum { PN_ENV_TABLES = 12 };
 
+/* Several calls in one transaction, of a program with one thread. */
+struct pn_env_group {
+	bool open;
+	bool writes;
+	int rc;				/* the first failure: it comes to nothing */
+	MDB_txn *txn;			/* NULL: not needed yet */
+};
+
 struct pn_env {
 	MDB_env *mdb;
 	pthread_rwlock_t lock;		/* shared by transactions; alone for mapping the file anew */
@@ -29,6 +37,7 @@ struct pn_env {
 	MDB_dbi names;			/* LMDB's table of tables: written by every transaction anyway */
 	uint64_t map_size;
 	bool read_only;
+	struct pn_env_group group;
 };
 
 struct pn_env_options {
@@ -63,6 +72,14 @@ void pn_env_abort(struct pn_env *env, MDB_txn *txn);
 typedef int pn_txn_fn(MDB_txn *txn, void *ctx);
 int pn_env_write(struct pn_env *env, pn_txn_fn *fn, void *ctx);
 int pn_env_read(struct pn_env *env, pn_txn_fn *fn, void *ctx);
+
+/* From begin to end both run their functions in one transaction, which is begun when
+ * it is needed and becomes one that writes when that is.  The first failure is that
+ * of the group (MDB_NOTFOUND of a look is none).  keep: commit it. */
+void pn_env_group_begin(struct pn_env *env);
+int pn_env_group_end(struct pn_env *env, bool keep);
+/* For what takes long: 0, or in a group its failure. */
+int pn_env_alone(struct pn_env *env);
 
 /* Map full, disk full, quota or file size limit reached. */
 bool pn_env_is_full(int rc);

@@ -142,6 +142,8 @@ charge_txn(MDB_txn *txn, void *ctx)
 		rc = pn_account_advance(&c->account, charge->limits, charge->limit_count, charge->now_ms,
 		    c->most);
 	c->behind = c->account.behind;
+	if (rc == 0 && c->behind && (!charge->look_only || c->advance_only))
+		rc = pn_env_alone(&c->store->state);
 	if (rc == 0 && (c->behind || c->advance_only))
 		return charge->look_only && !c->advance_only ? 0 : pn_account_save(&c->account);
 	if (rc == 0 && c->use != NULL)
@@ -276,6 +278,20 @@ pn_quota_usage(struct pn_store *store, const struct pn_relay *relay, int64_t now
 	if (st == PN_OK)
 		memcpy(use, found, relay->limit_count * sizeof(*use));
 	return st;
+}
+
+/* -- groups -- */
+
+void
+pn_quota_group_begin(struct pn_store *store)
+{
+	pn_env_group_begin(&store->state);
+}
+
+enum pn_status
+pn_quota_group_end(struct pn_store *store, bool keep, struct pn_error *err)
+{
+	return pn_env_status(&store->state, pn_env_group_end(&store->state, keep), err);
 }
 
 /* -- clearing: in small transactions -- */

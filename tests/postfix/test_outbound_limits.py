@@ -190,6 +190,23 @@ def test_policy_alone_lets_ours_stay(ctx):
 		g.pf.wait_log(r.queue_id + ": to=<sales@acme.example>.*status=sent .acme.example")
 
 
+def test_policy_back_in_mid_session(ctx):
+	"""Whom it did not see at RCPT might be ours: no FILTER."""
+	with Outbound(ctx, {"a": of("acme.example")}, submission=WITH_POLICY, milter=False,
+	    main={"transport_maps": "inline:{ {acme.example = discard:} }"}) as g:
+		for before, after in ((["sales@acme.example"], []), (["sales@acme.example"], [CUSTOMER])):
+			with Client(g.pf.address("submission")) as c:
+				assert c.auth_plain("odoo", g.pf.sasl.users["odoo"]).code == 235
+				assert c.cmd("MAIL FROM:<%s>" % BOUNCE).code == 250
+				assert all(c.cmd("RCPT TO:<%s>" % r).code == 250 for r in before)
+				g.policy.restart()
+				assert all(c.cmd("RCPT TO:<%s>" % r).code == 250 for r in after)
+				_, r = c.data(mail(CUSTOMER, JO))
+			g.pf.wait_log(r.text.split()[-1] + ": to=<sales@acme.example>.*status=sent .acme.example")
+			assert not after or g["a"].wait_one().recipients == [CUSTOMER]
+		assert "triggers FILTER" not in g.pf.log()
+
+
 # --- relays in trouble
 
 ANSWERS = [
@@ -229,6 +246,22 @@ def test_a_closed_port(ctx):
 		g["a"].open_port(), g["b"].open_port()
 		g.deliver()
 		assert g.took(r)[0] == "a"
+
+
+def test_nobody_else_takes_it(ctx):
+	"""A fallback in main.cf is for other mail."""
+	with Outbound(ctx, {"a": of("acme.example", lines=ONE), "b": of("beta.example")}, start=False) as g:
+		g.pf.main["smtp_fallback_relay"] = g.world.nexthop
+		g["b"].close_port()
+		g.start()
+		assert "postern-plain" in g.waits(g.as_odoo("jo@beta.example"))
+		g.leaves(JO)
+		assert "postern-wait-plain" in g.waits(g.as_odoo(JO))
+		g["a"].close_port()
+		g.restart(clock=DAY + 60)
+		g.deliver()
+		g.pf.wait_log("postern-wait-plain.*status=deferred .connect to")
+		assert not g.world.transactions
 
 
 @cases(("another host's certificate", "starttls_strict", lambda ca: ca.certificate("other.test"), {}),

@@ -2,11 +2,14 @@
 #ifndef POSTERN_TESTS_STORE_TOOL_H
 #define POSTERN_TESTS_STORE_TOOL_H
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -106,6 +109,64 @@ tool_usage(struct tool *tool)
 
 	tool_must(tool, pn_store_usage(tool->store, &usage, &tool->err));
 	return usage;
+}
+
+/* -- several processes and threads on one store ------------------------------------------ */
+
+enum { TOOL_THREADS = 8 };
+
+struct tool_race {
+	struct tool *tool;
+	struct pn_store *store;		/* of the process */
+	void *(*run)(void *race);	/* in each thread; what fails ends the process: _exit() */
+	uint64_t *counts;		/* shared by all processes */
+};
+
+static inline void
+tool_must_exit_well(pid_t child)
+{
+	int status;
+
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("child ended with status 0x%x", (unsigned)status);
+}
+
+static inline void
+tool_race_in_a_process(struct tool_race race)
+{
+	pthread_t threads[TOOL_THREADS];
+
+	if (pn_store_open(&race.tool->options, &race.store, NULL) != PN_OK)
+		_exit(2);
+	for (size_t i = 0; i < TOOL_THREADS; i++)
+		if (pthread_create(&threads[i], NULL, race.run, &race) != 0)
+			_exit(4);
+	for (size_t i = 0; i < TOOL_THREADS; i++)
+		(void)pthread_join(threads[i], NULL);
+	pn_store_close(race.store);
+	_exit(0);
+}
+
+/* counts: from 0; what they are in the end. */
+static inline void
+tool_race(struct tool *tool, void *(*run)(void *race), size_t processes, uint64_t counts[2])
+{
+	void *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct tool_race race = { tool, NULL, run, shared };
+	pid_t children[8];
+
+	assert_true(shared != MAP_FAILED && processes <= PN_COUNT(children));
+	tool->options.path = tool->path;
+	for (size_t i = 0; i < processes; i++) {
+		children[i] = fork();
+		if (children[i] == 0)
+			tool_race_in_a_process(race);
+	}
+	for (size_t i = 0; i < processes; i++)
+		tool_must_exit_well(children[i]);
+	memcpy(counts, shared, 2 * sizeof(*counts));
+	(void)munmap(shared, 4096);
 }
 
 static inline void

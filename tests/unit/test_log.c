@@ -3,6 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <cmocka.h>
 
 #include "postern/log.h"
@@ -71,12 +77,55 @@ any_bytes_of_any_length(void **state)
 	pn_buf_done(&line);
 }
 
+/* A pipe that keeps writes apart shows what each of them was. */
+static void
+many_lines_are_few_writes(void **state)
+{
+	enum { LINES = 300 };
+	int ends[2], own_stderr = dup(STDERR_FILENO), shown = 0, writes = 0;
+	char got[PIPE_BUF + 8192], wanted[64];
+	struct pn_buf text;
+	ssize_t n;
+
+	(void)state;
+	pn_buf_init(&text, LINES * 64);
+	for (int i = 0; i < LINES; i++)
+		pn_buf_addf(&text, "\nline=%d and some words more\n", i);
+	assert_int_equal(pipe2(ends, O_DIRECT), 0);
+	(void)fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+	(void)dup2(ends[1], STDERR_FILENO);
+	(void)unsetenv("JOURNAL_STREAM");
+	pn_log_open("test", PN_LOG_STDERR, PN_LOG_INFO);
+	pn_log_lines(PN_LOG_DEBUG, pn_buf_str(&text));
+	pn_log_lines(PN_LOG_WARN, pn_buf_str(&text));
+	(void)dup2(own_stderr, STDERR_FILENO);
+	(void)close(own_stderr);
+	(void)close(ends[1]);
+	for (; (n = read(ends[0], got, sizeof(got))) > 0; writes++) {
+		struct pn_str rest = pn_str_n(got, (size_t)n), line;
+
+		assert_true(n <= PIPE_BUF && got[n - 1] == '\n');
+		rest.n--;
+		while (pn_str_split(&rest, '\n', &line)) {
+			(void)snprintf(wanted, sizeof(wanted), "test[%d]: warning: line=%d and some words more",
+			    (int)getpid(), shown++);
+			if (!pn_str_eq(line, pn_str_c(wanted)))
+				fail_msg("got " PN_STR_FMT ", wanted %s", PN_STR_ARG(line), wanted);
+		}
+	}
+	assert_int_equal(shown, LINES);
+	assert_in_range(writes, 3, 8);
+	(void)close(ends[0]);
+	pn_buf_done(&text);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_are_escaped),
 		cmocka_unit_test(any_bytes_of_any_length),
+		cmocka_unit_test(many_lines_are_few_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,10 +2,7 @@
 #include "store_tool.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "postern/quota.h"
@@ -18,7 +15,7 @@ enum { KILLS = 40 };
 enum { KILLS = 150 };
 #endif
 
-enum { PROCESSES = 2, THREADS = 8, MAILS = 100, LIMIT = 2001 };
+enum { PROCESSES = 2, MAILS = 100, LIMIT = 2001, COUNTED = 0, SHARED = 1 };
 
 static const struct pn_limit limits[] = { { LIMIT, 86400000, false }, { UINT32_MAX, 60000, false } };
 
@@ -31,17 +28,11 @@ charge_of(uint64_t recipients, int64_t now_ms)
 
 /* -- races -- */
 
-struct race {
-	struct pn_store *store;
-	uint64_t *counted;	/* shared by all processes */
-	uint64_t *shared;
-};
-
 /* Every thread charges mails of its own, and all charge one and the same. */
 static void *
 charge_mails(void *ctx)
 {
-	const struct race *race = ctx;
+	const struct tool_race *race = ctx;
 	struct pn_charge_result result;
 	struct pn_charge charge;
 
@@ -50,7 +41,7 @@ charge_mails(void *ctx)
 		if (pn_quota_charge(race->store, &charge, &result, NULL) != PN_OK)
 			_exit(3);
 		if (result.answer == PN_CHARGED)
-			(void)__atomic_add_fetch(race->counted, charge.recipients, __ATOMIC_SEQ_CST);
+			(void)__atomic_add_fetch(&race->counts[COUNTED], charge.recipients, __ATOMIC_SEQ_CST);
 	}
 	charge = charge_of(1, NOW_MS + MAILS * 10);
 	charge.relay = PN_STR("b");
@@ -59,34 +50,8 @@ charge_mails(void *ctx)
 	if (pn_quota_charge(race->store, &charge, &result, NULL) != PN_OK)
 		_exit(3);
 	if (result.answer == PN_CHARGED)
-		(void)__atomic_add_fetch(race->shared, 1, __ATOMIC_SEQ_CST);
+		(void)__atomic_add_fetch(&race->counts[SHARED], 1, __ATOMIC_SEQ_CST);
 	return NULL;
-}
-
-static void
-race_in_a_process(struct tool *tool, struct race race)
-{
-	pthread_t threads[THREADS];
-
-	if (pn_store_open(&tool->options, &race.store, NULL) != PN_OK)
-		_exit(2);
-	for (size_t i = 0; i < THREADS; i++)
-		if (pthread_create(&threads[i], NULL, charge_mails, &race) != 0)
-			_exit(4);
-	for (size_t i = 0; i < THREADS; i++)
-		(void)pthread_join(threads[i], NULL);
-	pn_store_close(race.store);
-	_exit(0);
-}
-
-static void
-must_exit_well(pid_t child)
-{
-	int status;
-
-	assert_int_equal(waitpid(child, &status, 0), child);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		fail_msg("child ended with status 0x%x", (unsigned)status);
 }
 
 static void
@@ -102,28 +67,17 @@ static void
 nobody_exceeds_a_limit(void **state)
 {
 	struct tool *tool = tool_new();
-	uint64_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct race race = { NULL, &shared[0], &shared[1] };
 	struct pn_quota_use use[PN_RELAY_LIMITS_MAX];
-	pid_t children[PROCESSES];
+	uint64_t counts[2];
 
 	(void)state;
-	assert_true(shared != MAP_FAILED);
-	tool->options.path = tool->path;
-	for (size_t i = 0; i < PROCESSES; i++) {
-		children[i] = fork();
-		if (children[i] == 0)
-			race_in_a_process(tool, race);
-	}
-	for (size_t i = 0; i < PROCESSES; i++)
-		must_exit_well(children[i]);
+	tool_race(tool, charge_mails, PROCESSES, counts);
 	tool_open(tool);
 	usage_of(tool, use, NOW_MS + MAILS * 10);
-	assert_int_equal(*race.counted, LIMIT);
-	assert_int_equal(*race.shared, 1);
+	assert_int_equal(counts[COUNTED], LIMIT);
+	assert_int_equal(counts[SHARED], 1);
 	assert_int_equal(use[0].used, LIMIT);
 	assert_int_equal(use[1].used, LIMIT);
-	(void)munmap(shared, 4096);
 	tool_free(tool);
 }
 

@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #define NOW 1700000000
@@ -52,31 +50,15 @@ learn(struct tool *tool, unsigned n)
 	tool_must(tool, pn_thread_learn(tool->store, main_gateway, &thread, 1, NOW, &tool->err));
 }
 
-static void
-must_exit_well(pid_t child)
-{
-	int status;
-
-	assert_int_equal(waitpid(child, &status, 0), child);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		fail_msg("child ended with status 0x%x", (unsigned)status);
-}
-
 /* -- admission ------------------------------------------------------------------ */
 
-enum { PROCESSES = 4, THREADS = 8, MAILS = 40, THRESHOLD = 100 };
-
-struct race {
-	struct pn_store *store;
-	unsigned long *admitted;	/* shared by all processes */
-	unsigned long *twins;
-};
+enum { PROCESSES = 4, MAILS = 40, THRESHOLD = 100, ADMITTED = 0, TWINS = 1 };
 
 /* Every thread offers mails of its own to one window, and all offer one mail. */
 static void *
 offer_mails(void *ctx)
 {
-	const struct race *race = ctx;
+	const struct tool_race *race = ctx;
 	struct pn_window_key key = { PN_STR("m"), PN_STR(""), PN_STR("joe@x.org") };
 	struct pn_admission a = { .gateway = main_gateway, .lease_ms = 60000, .windows = &key,
 	    .window_count = 1,
@@ -88,54 +70,27 @@ offer_mails(void *ctx)
 		if (pn_store_admit(race->store, &a, &out, &which, NULL) != PN_OK)
 			_exit(3);
 		if (out == PN_ADMITTED)
-			(void)__atomic_add_fetch(race->admitted, 1, __ATOMIC_SEQ_CST);
+			(void)__atomic_add_fetch(&race->counts[ADMITTED], 1, __ATOMIC_SEQ_CST);
 	}
 	a.message_id = PN_STR("<the-same@x>");
 	a.window_count = 0;
 	if (pn_store_admit(race->store, &a, &out, &which, NULL) != PN_OK)
 		_exit(3);
 	if (out == PN_ADMITTED)
-		(void)__atomic_add_fetch(race->twins, 1, __ATOMIC_SEQ_CST);
+		(void)__atomic_add_fetch(&race->counts[TWINS], 1, __ATOMIC_SEQ_CST);
 	return NULL;
-}
-
-static void
-race_in_a_process(struct tool *tool, struct race race)
-{
-	pthread_t threads[THREADS];
-
-	if (pn_store_open(&tool->options, &race.store, NULL) != PN_OK)
-		_exit(2);
-	for (size_t i = 0; i < THREADS; i++)
-		if (pthread_create(&threads[i], NULL, offer_mails, &race) != 0)
-			_exit(4);
-	for (size_t i = 0; i < THREADS; i++)
-		(void)pthread_join(threads[i], NULL);
-	pn_store_close(race.store);
-	_exit(0);
 }
 
 static void
 nobody_gets_past_a_full_window(void **state)
 {
 	struct tool *tool = tool_new();
-	unsigned long *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct race race = { NULL, &shared[0], &shared[1] };
-	pid_t children[PROCESSES];
+	uint64_t counts[2];
 
 	(void)state;
-	assert_true(shared != MAP_FAILED);
-	tool->options.path = tool->path;
-	for (size_t i = 0; i < PROCESSES; i++) {
-		children[i] = fork();
-		if (children[i] == 0)
-			race_in_a_process(tool, race);
-	}
-	for (size_t i = 0; i < PROCESSES; i++)
-		must_exit_well(children[i]);
-	assert_int_equal(*race.admitted, THRESHOLD);
-	assert_int_equal(*race.twins, 1);
-	(void)munmap(shared, 4096);
+	tool_race(tool, offer_mails, PROCESSES, counts);
+	assert_int_equal(counts[ADMITTED], THRESHOLD);
+	assert_int_equal(counts[TWINS], 1);
 	tool_free(tool);
 }
 
@@ -727,7 +682,7 @@ a_map_grown_elsewhere_is_followed(void **state)
 	assert_int_equal(write(go[1], "x", 1), 1);
 	for (size_t i = 0; i < PN_COUNT(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, read_on, tool), 0);
-	must_exit_well(child);
+	tool_must_exit_well(child);
 	for (size_t i = 0; i < PN_COUNT(threads); i++) {
 		void *failed;
 

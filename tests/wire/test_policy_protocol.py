@@ -216,6 +216,16 @@ def test_who_stays_here_gets_no_filter(ctx):
 		assert d.ask(instance="1.4") == ROUTE
 
 
+def test_recipients_that_were_not_seen(ctx):
+	"""The service came back in mid-session: a single recipient is named at DATA, of several one may be ours."""
+	with Daemon(ctx) as d, d.client() as c:
+		assert ask(c, instance="3.1", recipient="sales@acme.test", recipient_count=1) == "DUNNO"
+		assert ask(c, instance="3.2", recipient="c@customer.test", recipient_count=1) == ROUTE
+		recipients(c, "3.3", "c@customer.test")
+		assert ask(c, instance="3.3", recipient_count=2) == "DUNNO"
+		assert ask(c, instance="3.3", recipient_count=1) == ROUTE
+
+
 def test_only_who_leaves_is_counted(ctx):
 	with Daemon(ctx, limits='limits = {"3/day"}') as d, d.client() as c:
 		recipients(c, "1.1", "sales@acme.test", "info@acme.test")
@@ -253,6 +263,104 @@ def test_more_instances_than_are_remembered(ctx):
 		assert d.is_sanitized() or d.memory() - before < 2 << 20
 		assert ask(c, instance="%x.%x" % (39999, 39999 * 7919)) == "DUNNO"
 		assert ask(c, instance="0.0") == ROUTE
+
+
+# --- groups
+
+class AtOnce:
+	"""Requests that the daemon finds ready at the same time, each on a connection of its own."""
+
+	def __init__(self, d, requests):
+		self.d, self.requests = d, requests
+
+	def __enter__(self):
+		self.clients = [self.d.client() for _ in self.requests]
+		for c in self.clients:	# it is in the daemon's loop
+			assert ask(c, protocol_state="CONNECT") == "DUNNO"
+		self.d.signal(signal.SIGSTOP)
+		for c, attributes in zip(self.clients, self.requests):
+			attributes = dict(USUAL, request="smtpd_access_policy", **attributes)
+			c.raw("".join("%s=%s\n" % kv for kv in attributes.items()) + "\n")
+		return self
+
+	def answers(self):
+		self.d.signal(signal.SIGCONT)
+		return [c.reply() for c in self.clients]
+
+	def __exit__(self, *exc):
+		self.d.signal(signal.SIGCONT)
+		for c in self.clients:
+			c.close()
+
+
+def logged(d, queue_id):
+	return re.findall(r"policy=(\S+) qid=%s " % queue_id, d.stderr())
+
+
+def test_at_once_each_gets_its_own_answer(ctx):
+	others = [("jo@north.test", "FILTER postern-north:[shared.relay.test]:587"), ("jo@else.test", "DUNNO"),
+	    ("jo@plain.test", "FILTER postern-plain:[127.0.0.1]:25"), ("jo@six.test", "FILTER postern-plain:[::1]:2525")]
+	with Daemon(ctx, args=(), limits='limits = {"5/day"}') as d:
+		# more than are decided in one transaction, and one mail twice
+		requests = [{"sender": others[i % 4][0], "queue_id": "O%d" % i} for i in range(40)]
+		requests += [{"queue_id": "L%d" % (i % 30), "instance": "1.%d" % (i % 30)} for i in range(31)]
+		with AtOnce(d, requests) as group:
+			got = group.answers()
+		assert got[:40] == [others[i % 4][1] for i in range(40)]
+		assert set(got[40:]) == {ROUTE, WAIT} and got[40] == got[70]
+		assert sum(a == ROUTE for a in got[40:70]) == 5
+		for i in range(40):
+			assert len(logged(d, "O%d" % i)) == 1, i
+		assert [len(logged(d, "L%d" % i)) for i in range(30)] == [2] + [1] * 29
+		d.restart()
+		assert d.ask(queue_id="L99") == WAIT
+
+
+def test_at_once_with_a_full_state(ctx):
+	"""Each gets the answer that it would get alone, is logged once, and its recipients are noted once."""
+	with Daemon(ctx, "state_map_size = 16M", args=(), limits='limits = {"1000/day", "3/message"}') as d:
+		assert d.ask(queue_id="A") == ROUTE
+		requests = [{"queue_id": "F%d" % i} for i in range(5)] + [{"queue_id": "U%d" % i, "sasl_username": "jo"} for i in range(5)]
+		requests += [{"protocol_state": "RCPT", "instance": "7.7", "recipient": r} for r in ("sales@acme.test",
+		    "c@customer.test", "d@customer.test")]
+		with Full(ctx, d), AtOnce(d, requests) as group:
+			assert group.answers() == [TROUBLE] * 5 + [USERS] * 5 + ["DUNNO"] * 3
+			assert [logged(d, q % i) for q in ("F%d", "U%d") for i in range(5)] == [["defer"]] * 5 + [["route"]] * 5
+		wait_until(lambda: d.ask(queue_id="Z") == ROUTE, 10, "it does not recover")
+		# two of them leave: noted twice they would be too many for one message
+		assert d.ask(instance="7.7", queue_id="M", recipient_count=3) == "DUNNO"
+		d.wait_stderr('policy=route qid=M ')
+
+
+@timeout(120)
+def test_what_was_answered_survives_kill_9(ctx):
+	with Daemon(ctx, args=(), limits='limits = {"1000000/day"}') as d:
+		answered = []
+		for turn in range(5):
+			clients = [d.client() for _ in range(20)]
+			def work(i, c):
+				for n in range(100000):
+					try:
+						if ask(c, queue_id="K%d.%d.%d" % (turn, i, n)) != ROUTE:
+							return
+					except (EOFError, OSError):
+						return
+					answered.append(n)
+			threads = [threading.Thread(target=work, args=(i, c)) for i, c in enumerate(clients)]
+			for t in threads:
+				t.start()
+			wait_until(lambda: len(answered) > 300 * (turn + 1), 20, "no answers")
+			d.kill()
+			for t in threads:
+				t.join()
+			for c in clients:
+				c.close()
+			asked = len(answered) + 20 * (turn + 1)	# of each connection one was on its way
+			d.start()
+			d.wait_stderr("ready ")
+		shown = run(ctx.program("postern"), "-c", ctx.tmp + "/postern.conf", "relays", check=0).stdout
+		used = int(re.search(r"(\d+)/1000000 day", shown).group(1))
+		assert len(answered) <= used <= asked, (len(answered), used, asked)
 
 
 # --- trouble
