@@ -46,6 +46,8 @@ struct pn_str pn_arena_dup(struct pn_arena *arena, struct pn_str s);
 /* The same without the pn_str: for C interfaces.  Bytes after a NUL in s are lost to them. */
 const char *pn_arena_cstr(struct pn_arena *arena, struct pn_str s);
 struct pn_str pn_arena_lower(struct pn_arena *arena, struct pn_str s);	/* A-Z only */
+/* The parts, one behind the other. */
+struct pn_str pn_arena_join(struct pn_arena *arena, const struct pn_str *parts, size_t n);
 struct pn_str pn_arena_printf(struct pn_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

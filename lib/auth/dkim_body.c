@@ -5,7 +5,7 @@
 
 #include "postern/dkim_sign.h"
 
-enum { OUT_SIZE = 8192 };
+enum { OUT_SIZE = 8192, STEP = 16 };
 
 struct pn_dkim_body {
 	EVP_MD_CTX *md;
@@ -89,12 +89,29 @@ is_text(const struct pn_dkim_body *body, char c)
 	return c != '\r' && c != '\n' && (!body->relaxed || (c != ' ' && c != '\t'));
 }
 
+/* Are these STEP bytes text and single blanks inside it?  One byte behind them is read too.  Written so that
+ * the compiler compares all at once: a byte at a time this would cost more than the hash. */
+static bool
+is_plain(const char *p)
+{
+	const unsigned char *c = (const unsigned char *)p;
+	unsigned char odd = 0;
+
+	for (size_t i = 0; i < STEP; i++)
+		odd |= (unsigned char)(c[i] < ' ') | ((c[i] == ' ') & (c[i + 1] <= ' '));
+	return odd == 0;
+}
+
 /* How many bytes at p stay as they are: text, and single blanks inside it. */
 static size_t
 text_length(const struct pn_dkim_body *body, const char *p, size_t n)
 {
 	size_t i = 0;
 
+	if (n == 0 || !is_text(body, p[0]))
+		return 0;
+	while (n - i > STEP && is_plain(p + i))
+		i += STEP;
 	while (i < n && (is_text(body, p[i])
 	    || (p[i] == ' ' && i > 0 && i + 1 < n && is_text(body, p[i + 1]))))
 		i++;

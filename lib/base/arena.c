@@ -8,8 +8,9 @@
 #include "postern/error.h"
 
 /* What is larger than LARGE has a block of its own: it can be given back when it
- * is grown, and from calloc() its unused end costs no memory. */
-enum { BLOCK_SIZE = 16 * 1024, LARGE = BLOCK_SIZE / 4, ALIGN = alignof(max_align_t) };
+ * is grown, and from calloc() its unused end costs no memory.  The first block comes
+ * with the arena: most live for one field, and malloc() has such small ones at hand. */
+enum { FIRST_SIZE = 960, BLOCK_SIZE = 16 * 1024, LARGE = BLOCK_SIZE / 4, ALIGN = alignof(max_align_t) };
 
 struct block {
 	struct block *next;
@@ -23,16 +24,23 @@ struct pn_arena {
 	struct block *large;
 	size_t limit;
 	size_t total;
+	struct block first;	/* with FIRST_SIZE bytes behind it */
 };
 
 struct pn_arena *
 pn_arena_new(size_t limit)
 {
-	struct pn_arena *arena = calloc(1, sizeof(*arena));
+	struct pn_arena *arena = malloc(sizeof(*arena) + FIRST_SIZE);
 
 	if (arena == NULL)
 		pn_out_of_memory();
+	arena->blocks = &arena->first;
+	arena->large = NULL;
 	arena->limit = limit;
+	arena->total = 0;
+	arena->first.next = NULL;
+	arena->first.size = FIRST_SIZE;
+	arena->first.used = 0;
 	return arena;
 }
 
@@ -58,16 +66,15 @@ pn_arena_reset(struct pn_arena *arena)
 
 	free_blocks(arena->large);
 	arena->large = NULL;
-	for (; block != NULL; block = next) {
+	for (; block != &arena->first; block = next) {
 		next = block->next;
 #ifndef PN_SAN
-		if (next == NULL) {
-			block->used = 0;
+		if (next == &arena->first)
 			break;
-		}
 #endif
 		free(block);
 	}
+	block->used = 0;
 	arena->blocks = block;
 	arena->total = 0;
 }
@@ -78,7 +85,8 @@ pn_arena_free(struct pn_arena *arena)
 	if (arena == NULL)
 		return;
 	pn_arena_reset(arena);
-	free(arena->blocks);
+	if (arena->blocks != &arena->first)
+		free(arena->blocks);
 	free(arena);
 }
 
@@ -126,8 +134,8 @@ take(struct pn_arena *arena, size_t size, size_t align, bool *zeroed)
 	block = add_block(&arena->blocks, malloc(sizeof(*block) + size), size);
 	at = 0;
 #else
-	at = block == NULL ? 0 : round_up(block->used, align);
-	if (block == NULL || at > block->size || block->size - at < size) {
+	at = round_up(block->used, align);
+	if (at > block->size || block->size - at < size) {
 		block = add_block(&arena->blocks, malloc(sizeof(*block) + BLOCK_SIZE), BLOCK_SIZE);
 		at = 0;
 	}
@@ -230,17 +238,37 @@ pn_arena_lower(struct pn_arena *arena, struct pn_str s)
 }
 
 struct pn_str
+pn_arena_join(struct pn_arena *arena, const struct pn_str *parts, size_t n)
+{
+	size_t size = 0, used = 0;
+	char *p;
+
+	for (size_t i = 0; i < n; i++)
+		size += parts[i].n;
+	p = take_text(arena, size);
+	for (size_t i = 0; i < n; i++)
+		if (parts[i].n > 0) {
+			memcpy(p + used, parts[i].p, parts[i].n);
+			used += parts[i].n;
+		}
+	return pn_str_n(p, used);
+}
+
+/* Formatted once where it is short, as most is. */
+struct pn_str
 pn_arena_printf(struct pn_arena *arena, const char *format, ...)
 {
+	char text[256], *p;
 	va_list args;
-	char *p;
 	int n;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (n < 0)
 		return PN_STR_EMPTY;
+	if ((size_t)n < sizeof(text))
+		return pn_arena_dup(arena, pn_str_n(text, (size_t)n));
 	p = take_text(arena, (size_t)n);
 	va_start(args, format);
 	n = vsnprintf(p, (size_t)n + 1, format, args);

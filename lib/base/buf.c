@@ -74,15 +74,21 @@ pn_buf_add_char(struct pn_buf *buf, char c)
 	pn_buf_add(buf, pn_str_n(&c, 1));
 }
 
+/* Formatted once where it is short, as most is. */
 void
 pn_buf_addf(struct pn_buf *buf, const char *format, ...)
 {
+	char text[256];
 	va_list args;
 	int n;
 
 	va_start(args, format);
-	n = vsnprintf(NULL, 0, format, args);
+	n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (n >= 0 && (size_t)n < sizeof(text)) {
+		pn_buf_add(buf, pn_str_n(text, (size_t)n));
+		return;
+	}
 	if (n < 0 || !reserve(buf, (size_t)n))
 		return;
 	va_start(args, format);

@@ -136,12 +136,35 @@ split_name_off(struct pn_mailbox *box, struct pn_arena *arena)
 	pn_buf_done(&commas);
 }
 
+/* Letters, digits, "-", "_" and "+", single dots between them, and one @: what most
+ * addresses are, and no reader of lists takes apart. */
+static bool
+is_plain(struct pn_str text)
+{
+	size_t ats = 0;
+	bool inside = false;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		bool word = pn_is_alnum(c) || c == '-' || c == '_' || c == '+';
+
+		if (!word && (!inside || (c != '.' && c != '@')))
+			return false;
+		ats += c == '@';
+		inside = word;
+	}
+	return inside && ats == 1;
+}
+
 enum pn_status
 pn_address_split(struct pn_str text, struct pn_arena *arena, struct pn_mailboxes *out)
 {
 	struct collector to = { .arena = arena };
 
-	pn_address_list_each(text, collect_pair, &to);
+	if (is_plain(text))
+		collect(&to, PN_STR_EMPTY, pn_arena_dup(arena, text));
+	else
+		pn_address_list_each(text, collect_pair, &to);
 	if (to.headless) {
 		to.found.n = 0;
 		scan(text, &to);
@@ -167,23 +190,6 @@ cut_at_last(struct pn_str addr, struct pn_str *local, struct pn_str *domain)
 	*domain = at == PN_STR_NONE ? addr : pn_str_from(addr, at + 1);
 }
 
-static struct pn_str
-join(struct pn_arena *arena, const struct pn_str *parts, size_t n)
-{
-	size_t size = 0, used = 0;
-	char *p;
-
-	for (size_t i = 0; i < n; i++)
-		size += parts[i].n;
-	p = pn_arena_alloc(arena, size + 1);
-	for (size_t i = 0; i < n; i++)
-		if (parts[i].n > 0) {
-			memcpy(p + used, parts[i].p, parts[i].n);
-			used += parts[i].n;
-		}
-	return pn_str_n(p, used);
-}
-
 struct pn_str
 pn_address_lower(struct pn_str addr, struct pn_arena *arena)
 {
@@ -197,7 +203,7 @@ pn_address_lower(struct pn_str addr, struct pn_arena *arena)
 	domain = pn_text_lower(domain, arena);
 	if (local.n == 0 && pn_str_find(addr, '@') == PN_STR_NONE)
 		return domain;
-	return join(arena, (struct pn_str[]){ local, PN_STR("@"), domain }, 3);
+	return pn_arena_join(arena, (struct pn_str[]){ local, PN_STR("@"), domain }, 3);
 }
 
 enum pn_status
@@ -284,7 +290,7 @@ pn_address_format(struct pn_mailbox box, bool ascii, struct pn_arena *arena, str
 		return PN_OK;
 	}
 	if (box.name.n == 0) {
-		*out = join(arena, (struct pn_str[]){ local, PN_STR("@"), domain }, 3);
+		*out = pn_arena_join(arena, (struct pn_str[]){ local, PN_STR("@"), domain }, 3);
 		return PN_OK;
 	}
 	if (ascii && !pn_str_is_ascii(box.name)) {
@@ -293,7 +299,7 @@ pn_address_format(struct pn_mailbox box, bool ascii, struct pn_arena *arena, str
 		between = PN_STR("?= <");
 	} else
 		name = quoted(box.name, arena);
-	*out = join(arena,
+	*out = pn_arena_join(arena,
 	    (struct pn_str[]){ before, name, between, local, PN_STR("@"), domain, PN_STR(">") }, 7);
 	return PN_OK;
 }

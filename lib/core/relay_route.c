@@ -137,8 +137,9 @@ struct pn_str
 pn_relay_transport(const struct pn_relay *relay, bool waiting, struct pn_arena *arena)
 {
 	struct pn_str name = relay->own_transport ? relay->name : modes[relay->security];
+	const struct pn_str parts[] = { PN_STR("postern-"), waiting ? PN_STR("wait-") : PN_STR_EMPTY, name };
 
-	return pn_arena_printf(arena, "postern-%s" PN_STR_FMT, waiting ? "wait-" : "", PN_STR_ARG(name));
+	return pn_arena_join(arena, parts, PN_COUNT(parts));
 }
 
 struct pn_str
@@ -218,18 +219,19 @@ pn_relay_route(const struct pn_relay_choice *choice, bool waiting, struct pn_are
 	for (size_t k = 0; k < choice->n; k++) {
 		const struct pn_relay_candidate *c = &choice->v[(at + k) % choice->n];
 		const struct pn_relay *relay = c->relay;
-		struct pn_str before = k == 0 ? pn_relay_transport(relay, waiting, arena) : route, longer;
+		struct pn_str longer[3];
 
 		if (k > 0 && !may_follow(first, c, waiting))
 			continue;
 		if (!is_sound(relay))
 			return pn_fail(err, PN_INVALID, "Postfix would not take relay \"" PN_STR_FMT "\"",
 			    PN_STR_ARG(relay->name));
-		longer = pn_arena_printf(arena, PN_STR_FMT "%s" PN_STR_FMT, PN_STR_ARG(before),
-		    k == 0 ? ":" : ", ", PN_STR_ARG(pn_relay_nexthop(relay, arena)));
-		if (longer.n > PN_RELAY_ROUTE_MAX)
+		longer[0] = k == 0 ? pn_relay_transport(relay, waiting, arena) : route;
+		longer[1] = k == 0 ? PN_STR(":") : PN_STR(", ");
+		longer[2] = pn_relay_nexthop(relay, arena);
+		if (longer[0].n + longer[1].n + longer[2].n > PN_RELAY_ROUTE_MAX)
 			break;
-		route = longer;
+		route = pn_arena_join(arena, longer, PN_COUNT(longer));
 	}
 	if (!pn_relay_route_is_safe(route))
 		return pn_fail(err, PN_INVALID, "Postfix would not take \"" PN_STR_FMT "\"",

@@ -361,6 +361,7 @@ route_text(const struct pn_transaction *t, const struct pn_verdict *v, struct pn
 	return pn_strs_join(parts.list, PN_STR_EMPTY, arena);
 }
 
+/* At the end: the queue file is written once more for what is put in front. */
 static void
 add_own_headers(struct closer *c, const struct pn_verdict *verdicts, size_t n)
 {
@@ -369,11 +370,11 @@ add_own_headers(struct closer *c, const struct pn_verdict *verdicts, size_t n)
 
 		if (verdicts[i].action == PN_ACTION_DISCARD)
 			continue;
-		edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = route_header,
+		edit(c, (struct pn_edit){ .kind = PN_EDIT_ADD_HEADER, .name = route_header,
 		    .text = route_text(c->t, &verdicts[i], c->arena) });
 		/* what stays on this host may pass here again behind a content filter */
 		if (gateway->target != PN_TARGET_KEEP)
-			edit(c, (struct pn_edit){ .kind = PN_EDIT_INSERT_HEADER, .name = stamp_header,
+			edit(c, (struct pn_edit){ .kind = PN_EDIT_ADD_HEADER, .name = stamp_header,
 			    .text = pn_arena_printf(c->arena, PN_STR_FMT "/" PN_STR_FMT, PN_STR_ARG(c->t->hostname),
 			    PN_STR_ARG(gateway->name)) });
 	}

@@ -17,18 +17,18 @@ ASKED = {
 
 # Said only where the aim is missed.
 WHY = {
-	"throughput": """What Postern costs beyond the milter that only redirects is, in this order: the one
+	"throughput": """What Postern costs beyond the milter that only redirects is, in this order: reading
+  header and body and the decision, the two headers that cleanup(8) puts into the queue file, and the one
   transaction of the state that takes the lease, counts in the loop window and learns the thread (a dozen
-  pages of 4 kB copied into the page cache; no disk is waited for), reading header and body, the line of log,
-  the decision, and the two headers that cleanup(8) puts into the queue file.""",
+  pages of 4 kB copied into the page cache; no disk is waited for).""",
 	"p50": """Most of what is added to a mail without any milter is Postfix's own: three round trips (MAIL,
   RCPT, end of message), the message passed over the socket, the recipients changed in the queue file.  The
   milter that only redirects pays for them as well.""",
 	"p99": """The slowest mails of one session are those that met another process on the same cores, or a
   commit of the file system's journal.""",
 	"mail": "See the look-up.",
-	"lookup": """Finding one of a million at random takes about a microsecond longer than one of a thousand: one
-  level more in LMDB's tree, and pages that are not in the processor's cache.  The row above has what that
+	"lookup": """Finding one of a million at random takes longer than one of a thousand: LMDB's tree is one
+  level higher, and 100 MB of rows are in no processor's cache, a thousand rows are.  The row above has what that
   means for a mail.""",
 	"live": "Reading and checking the table takes that long; mail goes on with the old one meanwhile.",
 	"idle": "libmilter keeps a context and buffers for each connection; Postern's part is a few hundred bytes.",
@@ -37,8 +37,8 @@ WHY = {
 	"large": "No body is kept; what remains is the allocator's.",
 	"policy": """An answer of the other is one read and one write.  Postern reads some thirty attributes and the sender,
   looks how each relay is, builds the route and logs a line.""",
-	"policy_count": """Counting is a transaction of the state: a few pages of 4 kB copied into the page cache, no
-  disk is waited for.""",
+	"policy_count": """What is ready at once is counted in one transaction of the state, and no disk is waited for; but each
+  mail touches a page of 4 kB of its own in the table of traces.""",
 	"policy_p99": "With many connections at once waiting is for those that came before: see the rate.",
 }
 
@@ -222,8 +222,7 @@ def postfix_part(r):
 	return parts + [CROWD]
 
 
-def aims_part(r):
-	rows = aims(r)
+def aims_part(rows):
 	parts = ["## Aims\n", table(("aim", "measured", ""), [(aim, measured, "met" if ok else "**missed by %s**" % by)
 	    for aim, measured, ok, by, _ in rows])]
 	missed = ["* *%s*: by %s.\n  %s" % (aim, by, {**WHY, **auth_page.WHY}[key]) for aim, _, ok, by, key in rows if not ok]
@@ -239,7 +238,7 @@ def write(r):
 		"## The machine\n", table(("", ""), list(r["machine"].items())),
 		"Load average %.1f when it began and %.1f when it ended, after %.0f minutes.  %s\n" % (r["load_before"],
 		    r["load_after"], r["minutes"], BUSY if r["load_before"] > 1 else "Nothing else ran."),
-		*aims_part(r), *postfix_part(r),
+		*aims_part(aims(r)), *postfix_part(r),
 		"## The milter without Postfix\n",
 		"A load generator that speaks the protocol; it uses the same processors.\n", alone_table(r["alone"]),
 		"## The policy service\n", POLICY, policy_table(r["policy"]),

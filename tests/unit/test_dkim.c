@@ -717,6 +717,42 @@ test_body_hash(void **state)
 	assert_memory_equal(a, "\xe3\xb0\xc4\x42\x98\xfc\x1c\x14", 8);
 }
 
+static void
+hash_in_steps(struct pn_str text, bool relaxed, size_t step, unsigned char hash[PN_DKIM_HASH_SIZE])
+{
+	struct pn_dkim_body *body = pn_dkim_body_new(relaxed);
+
+	for (; text.n > 0; text = pn_str_from(text, step))
+		pn_dkim_body_add(body, pn_str_head(text, step));
+	pn_dkim_body_end(body, hash);
+	pn_dkim_body_free(body);
+}
+
+/* Long text is looked at many bytes at once, single bytes are not: what is odd is seen wherever it stands. */
+static void
+test_body_places(void **state)
+{
+	static const struct pn_str odd[] = { PN_STR(" "), PN_STR("  "), PN_STR("\t"), PN_STR(" \t"), PN_STR(" \r\n"),
+		PN_STR("\r\n "), PN_STR("\r\n\r\n"), PN_STR("\r"), PN_STR(" \r"), PN_STR(" \n"), PN_STR(" \1"),
+		PN_STR("\xff") };
+	unsigned char whole[PN_DKIM_HASH_SIZE], bytes[PN_DKIM_HASH_SIZE];
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(odd); i++)
+		for (size_t at = 0; at < 80; at++)
+			for (int relaxed = 0; relaxed <= 1; relaxed++) {
+				struct pn_str all = pn_str_n(text, at < 40 ? 80 : at + odd[i].n);
+
+				memset(text, 'x', sizeof(text));
+				memcpy(text + at, odd[i].p, odd[i].n);
+				hash_in_steps(all, relaxed, all.n, whole);
+				hash_in_steps(all, relaxed, 1, bytes);
+				if (memcmp(whole, bytes, sizeof(whole)) != 0)
+					fail_msg("row %zu at %zu, %s", i, at, relaxed ? "relaxed" : "simple");
+			}
+}
+
 /* Lines of any canonical form are as long as they are on the wire. */
 static void
 test_longest(void **state)
@@ -975,7 +1011,8 @@ main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_bodies),
-		cmocka_unit_test(test_body_hash), cmocka_unit_test(test_longest), cmocka_unit_test(test_keys_ahead),
+		cmocka_unit_test(test_body_hash), cmocka_unit_test(test_body_places),
+		cmocka_unit_test(test_longest), cmocka_unit_test(test_keys_ahead),
 		cmocka_unit_test(test_signature_text),
 		cmocka_unit_test(test_signing_refused),
 		cmocka_unit_test(test_key_parse),

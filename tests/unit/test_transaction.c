@@ -103,11 +103,11 @@ written(const struct pn_closing *c, struct pn_arena *arena)
 			pn_strs_add(&out, pn_arena_printf(arena, "~" PN_STR_FMT "/%u", PN_STR_ARG(e->name),
 			    (unsigned)e->index));
 			break;
-		case PN_EDIT_INSERT_HEADER:
+		case PN_EDIT_ADD_HEADER:
 			/* its text is the business of another test */
 			pn_strs_add(&out, pn_arena_printf(arena, "^" PN_STR_FMT, PN_STR_ARG(e->name)));
 			break;
-		case PN_EDIT_ADD_HEADER:
+		case PN_EDIT_INSERT_HEADER:
 		case PN_EDIT_CHANGE_HEADER:
 		case PN_EDIT_CHANGE_SENDER:
 			/* of mail that leaves: test_outbound.c */
@@ -490,10 +490,10 @@ own_headers_go_highest_index_first(void **state)
 }
 
 static const struct pn_edit *
-inserted(const struct pn_closing *closing, struct pn_str name)
+added(const struct pn_closing *closing, struct pn_str name)
 {
 	for (size_t i = 0; i < closing->edit_count; i++)
-		if (closing->edits[i].kind == PN_EDIT_INSERT_HEADER && pn_str_eq(closing->edits[i].name,
+		if (closing->edits[i].kind == PN_EDIT_ADD_HEADER && pn_str_eq(closing->edits[i].name,
 		    name))
 			return &closing->edits[i];
 	return NULL;
@@ -514,12 +514,12 @@ route_header_names_rule_and_routes(void **state)
 	struct pn_verdict v = { .action = PN_ACTION_ACCEPT, .rule = PN_RULE_ALIAS, .gateway = &gateways[ACME],
 		.decision = &decision };
 	struct pn_closing closing = pn_transaction_close(&t, &v, 1, arena);
-	const struct pn_edit *route = inserted(&closing, S("X-Postern-Route"));
+	const struct pn_edit *route = added(&closing, S("X-Postern-Route"));
 
 	(void)state;
 	assert_true(pn_str_eq(route->text, S("gateway=acme rule=alias action=accept\n\troute=crm.lead:new "
 	    "alias=sales@acme.test\n\troute=project.task:42\n\troute=mail.x:?")));
-	assert_true(pn_str_eq(inserted(&closing, S("X-Postern-Stamp"))->text, S("mx.test/acme")));
+	assert_true(pn_str_eq(added(&closing, S("X-Postern-Stamp"))->text, S("mx.test/acme")));
 	/* beside others: they would learn of its records */
 	for (size_t i = 0; i < 3; i++) {
 		struct pn_envelope_rcpt two[] = { list[0], rcpt(i == 0 ? "p <joe@acme.test>" : i == 1
@@ -527,7 +527,7 @@ route_header_names_rule_and_routes(void **state)
 		struct pn_transaction mixed = { .rcpts = two, .rcpt_count = 2, .smtp = true, .hostname = S("mx.test") };
 
 		closing = pn_transaction_close(&mixed, &v, 1, arena);
-		assert_true(pn_str_eq(inserted(&closing, S("X-Postern-Route"))->text,
+		assert_true(pn_str_eq(added(&closing, S("X-Postern-Route"))->text,
 		    S("gateway=acme rule=alias action=accept")));
 	}
 	/* however many routes: the header has an end, and no line of it is empty */
@@ -535,7 +535,7 @@ route_header_names_rule_and_routes(void **state)
 		routes[i] = (struct pn_route){ .model = S("crm.lead"), .alias = &alias };
 	decision.route_count = PN_COUNT(routes);
 	closing = pn_transaction_close(&t, &v, 1, arena);
-	route = inserted(&closing, S("X-Postern-Route"));
+	route = added(&closing, S("X-Postern-Route"));
 	assert_true(route->text.n > 100 && route->text.n <= 998);
 	assert_false(pn_str_contains(route->text, S("\n\t\n")));
 	assert_false(pn_str_ends(route->text, S("\t")) || pn_str_ends(route->text, S("\n")));
