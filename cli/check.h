@@ -2,13 +2,14 @@
 #ifndef POSTERN_CLI_CHECK_H
 #define POSTERN_CLI_CHECK_H
 
+#include "postern/key_table.h"
 #include "postfix.h"
 
 enum level { LEVEL_OK, LEVEL_WARNING, LEVEL_ERROR };
 
 struct finding {
 	enum level level;
-	const char *about;		/* "config", "state", "aliases", "sockets", "postfix", "relays" */
+	const char *about;		/* "config", "state", "aliases", "sockets", "signing", "postfix", "relays" */
 	struct pn_str text, remedy;	/* remedy "" where nothing is to do */
 };
 
@@ -19,8 +20,8 @@ struct check {
 	size_t n, cap;
 	size_t count[LEVEL_ERROR + 1];
 	struct postfix postfix;
-	bool policy_runs;
-	uid_t policy_user;		/* who runs postern-policy */
+	bool policy_runs, milter_runs;
+	uid_t policy_user, milter_user;	/* who runs them */
 };
 
 /* remedy: "" or what to do. */
@@ -41,6 +42,16 @@ void check_domains(struct check *check);
 void check_relays(struct check *check);
 /* check_secrets.c: may postern-policy read the passwords of the relays, and can Postfix log in? */
 void check_secrets(struct check *check);
+/* check_signing.c: the keys that sign, and who may read them. */
+void check_signing(struct check *check);
+
+/* Acts in a process of its own, which becomes that user where root asks; its status and text. */
+typedef enum pn_status check_act(const struct check *check, const void *about, struct pn_error *err);
+PN_CHECK enum pn_status check_as_user(const struct check *check, uid_t user, check_act *act, const void *about,
+    struct pn_error *err);
+
+/* The KeyTable; empty where there is none that can be read. */
+struct pn_key_table check_keys(const struct check *check);
 
 /* Is this word of a list of tables "socketmap:...:NAME" of ours? */
 bool check_is_own_map(const struct check *check, struct pn_str word, struct pn_str name);

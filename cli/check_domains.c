@@ -215,11 +215,38 @@ check_keep(struct check *check, const struct pn_domain *d)
 		    PN_STR_ARG(d->ascii));
 }
 
+/* Where the bounce address of a gateway leads, only the milter knows. */
+static void
+check_bounces(struct check *check)
+{
+	struct pn_str filtered = postfix_get(&check->postfix, "internal_mail_filter_classes");
+
+	if (!pn_strs_has(postfix_words(filtered, check->arena), PN_STR("bounce")))
+		finding(check, LEVEL_ERROR, "postfix", PN_STR("internal_mail_filter_classes = bounce"),
+		    "internal_mail_filter_classes = " PN_STR_FMT
+		    ": this host's notice of what bounced does not reach Odoo", PN_STR_ARG(filtered));
+}
+
+/* Postfix would try a recipient where its domain goes, and that is not where Postern sends it. */
+static void
+check_verification(struct check *check)
+{
+	static const char *const lists[] = { "smtpd_relay_restrictions", "smtpd_recipient_restrictions" };
+
+	for (size_t i = 0; i < PN_COUNT(lists); i++)
+		if (pn_strs_has(postfix_words(postfix_get(&check->postfix, lists[i]), check->arena),
+		    PN_STR("reject_unverified_recipient")))
+			finding(check, LEVEL_WARNING, "postfix",
+			    PN_STR("let the domains of Postern pass before it (check_recipient_access), or take it out"),
+			    "%s: reject_unverified_recipient puts off mail for every alias: Postfix finds no "
+			    "mailbox for it", lists[i]);
+}
+
 void
 check_domains(struct check *check)
 {
 	const struct pn_directory *directory = &check->cli->config->directory;
-	bool mixed = false, redirected = false;
+	bool mixed = false, redirected = false, away = false;
 
 	for (size_t i = 0; i < directory->domain_count && i < DOMAINS_MOST; i++) {
 		const struct pn_domain *d = &directory->domains[i];
@@ -233,6 +260,7 @@ check_domains(struct check *check)
 		mixed = mixed || d->unknown == PN_UNKNOWN_PASS;
 		redirected =
 		    redirected || (d->unknown != PN_UNKNOWN_PASS && d->gateway->target != PN_TARGET_KEEP);
+		away = away || d->gateway->target != PN_TARGET_KEEP;
 	}
 	if (directory->domain_count > DOMAINS_MOST)
 		finding(check, LEVEL_OK, "postfix", NO_REMEDY, "%zu more domains were not looked up",
@@ -241,4 +269,8 @@ check_domains(struct check *check)
 		check_relay_transport(check);
 	if (mixed)
 		check_map(check);
+	if (away) {
+		check_bounces(check);
+		check_verification(check);
+	}
 }

@@ -4,6 +4,8 @@
 
 /* -- one service of master.cf ------------------------------------------------------------ */
 
+enum { SENDERS_MOST = 100 };
+
 #define UNCOUNTED "a connection that is used again asks nothing: what waits is not counted"
 #define LOGINS "plain text logins are refused, or anonymous ones allowed"
 
@@ -85,6 +87,44 @@ check_options(struct check *check, const struct relay_service *wanted, const str
 	}
 }
 
+/* A table that cannot be read is no answer for smtp(8): it takes each reply for an error of this host. */
+static void
+check_reply_filter(struct check *check, struct pn_str tables)
+{
+	struct pn_str remedy = PN_STR("put there what postern postfix-conf reply_filter prints");
+	struct pn_str value = PN_STR_EMPTY;
+	enum pn_status st = postfix_lookup(
+	    &check->postfix, tables, PN_STR("550 5.4.5 Daily user sending limit exceeded"), &value);
+
+	if (st == PN_TEMPFAIL)
+		finding(check, LEVEL_ERROR, "relays", remedy,
+		    "smtp_reply_filter = " PN_STR_FMT ": it cannot be read, and no relay gets any mail",
+		    PN_STR_ARG(tables));
+	else if (!pn_str_starts(value, PN_STR("4")))
+		finding(check, LEVEL_WARNING, "relays", remedy,
+		    "smtp_reply_filter = " PN_STR_FMT ": a relay's \"daily limit exceeded\" bounces mail",
+		    PN_STR_ARG(tables));
+}
+
+static void
+check_reply_filters(struct check *check, const struct relay_services *services)
+{
+	struct pn_strs_builder tables = { .arena = check->arena };
+	struct pn_strs list;
+
+	for (size_t i = 0; i < services->n; i++) {
+		const struct postfix_service *service = postfix_service(&check->postfix, services->v[i].name);
+
+		if (service != NULL)
+			pn_strs_add(&tables,
+			    postfix_service_get(&check->postfix, service, "smtp_reply_filter", NULL));
+	}
+	list = pn_strs_unique(tables.list, check->arena);
+	for (size_t i = 0; i < list.n; i++)
+		if (list.v[i].n > 0)
+			check_reply_filter(check, list.v[i]);
+}
+
 /* qmgr(8) splits the mail, and it sees main.cf only. */
 static void
 check_recipient_limit(struct check *check, const struct relay_service *wanted)
@@ -142,6 +182,40 @@ check_header_checks(struct check *check)
 		    "milter_header_checks: the milter's choice of a relay is not followed");
 }
 
+/* Do the tables before the map leave this sender to it? */
+static void
+check_sender(struct check *check, struct pn_str before, struct pn_str domain)
+{
+	struct pn_str sender = pn_arena_printf(check->arena, "postern@" PN_STR_FMT, PN_STR_ARG(domain));
+	struct pn_str value;
+
+	if (postfix_lookup(&check->postfix, before, sender, &value) == PN_OK)
+		finding(check, LEVEL_ERROR, "relays",
+		    PN_STR("replace the tables by those that postern postfix-conf main prints"),
+		    "sender_dependent_default_transport_maps: mail from " PN_STR_FMT
+		    " does not ask the map route, and waits in vain where only that can lead it",
+		    PN_STR_ARG(domain));
+}
+
+static void
+check_senders(struct check *check, struct pn_str before)
+{
+	const struct pn_directory *directory = &check->cli->config->directory;
+	struct pn_relays relays = check->cli->config->relays;
+	struct pn_strs_builder domains = { .arena = check->arena };
+	struct pn_strs list;
+
+	for (size_t i = 0; i < directory->domain_count; i++)
+		pn_strs_add(&domains, directory->domains[i].ascii);
+	for (size_t i = 0; i < relays.n; i++)
+		for (size_t k = 0; k < relays.v[i].filter.n && relays.v[i].active; k++)
+			if (pn_relay_host_is_valid(relays.v[i].filter.v[k].domain))
+				pn_strs_add(&domains, relays.v[i].filter.v[k].domain);
+	list = pn_strs_unique(domains.list, check->arena);
+	for (size_t i = 0; i < list.n && i < SENDERS_MOST; i++)
+		check_sender(check, before, list.v[i]);
+}
+
 static void
 check_live_routes(struct check *check)
 {
@@ -174,18 +248,45 @@ check_live_routes(struct check *check)
 		    "sender_dependent_default_transport_maps: redirected mail of strangers asks the map "
 		    "route, "
 		    "and waits while postern-policy is away");
+	check_senders(check, before);
+}
+
+/* Where the bounce address of a gateway leads, only the milter knows. */
+static void
+check_bounces(struct check *check)
+{
+	const struct pn_directory *directory = &check->cli->config->directory;
+	struct pn_str classes = postfix_get(&check->postfix, "internal_mail_filter_classes");
+	bool redirects = false;
+
+	for (size_t i = 0; i < directory->gateway_count; i++)
+		redirects = redirects || directory->gateways[i].target != PN_TARGET_KEEP;
+	if (redirects && !pn_strs_has(postfix_words(classes, check->arena), PN_STR("bounce")))
+		finding(check, LEVEL_ERROR, "relays", PN_STR("internal_mail_filter_classes = bounce"),
+		    "internal_mail_filter_classes = " PN_STR_FMT
+		    ": the notice of what a relay bounces is not redirected, and waits here",
+		    PN_STR_ARG(classes));
 }
 
 static void
 check_fixed_services(struct check *check)
 {
 	static const char *const names[] = { "postern-none", "postern-rewrite" };
+	const struct postfix_service *rewrite = postfix_service(&check->postfix, PN_STR("postern-rewrite"));
 
 	for (size_t i = 0; i < PN_COUNT(names); i++)
 		if (postfix_service(&check->postfix, pn_str_c(names[i])) == NULL)
 			finding(check, LEVEL_ERROR, "relays",
 			    PN_STR("add the service; postern postfix-conf master prints it"),
 			    "master.cf: there is no service %s", names[i]);
+	if (rewrite != NULL
+	    && postfix_service_get(
+		   &check->postfix, rewrite, "sender_dependent_default_transport_maps", NULL)
+		    .n > 0)
+		finding(check, LEVEL_WARNING, "relays",
+		    PN_STR("add -o sender_dependent_default_transport_maps= to it"),
+		    "master.cf, postern-rewrite: clients are told 451 while postern-policy is away, "
+		    "and Odoo does not send such mail again");
 }
 
 static void
@@ -325,9 +426,11 @@ check_relays(struct check *check)
 		return;
 	for (size_t i = 0; i < services.n; i++)
 		check_service(check, &services.v[i]);
+	check_reply_filters(check, &services);
 	check_header_checks(check);
 	check_live_routes(check);
 	check_default_transport(check);
+	check_bounces(check);
 	check_fixed_services(check);
 	check_listeners(check);
 	check_tenants(check);

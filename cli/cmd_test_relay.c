@@ -1,10 +1,9 @@
 /* postern test-relay - Odoo's Test Connection, for relays. */
 #include "cli.h"
 
-#include <sys/resource.h>
-
 #include "postern/address.h"
 #include "postern/clock.h"
+#include "postern/daemon.h"
 #include "postern/token.h"
 #include "relay_remedy.h"
 
@@ -325,7 +324,6 @@ cmd_test_relay(struct cli *cli)
 		{ .name = "--timeout", .number = &t.seconds },
 		{ .name = "--all", .flag = &all },
 	};
-	const struct rlimit no_core = { 0, 0 };
 	int code = options_take(cli, options, PN_COUNT(options), 0, SIZE_MAX);
 	json_t *results;
 
@@ -337,7 +335,7 @@ cmd_test_relay(struct cli *cli)
 		code = check_names(cli);
 	if (code != EX_OK)
 		return code;
-	(void)setrlimit(RLIMIT_CORE, &no_core);	/* passwords are in memory from here on */
+	pn_daemon_keep_secrets();	/* passwords are in memory from here on */
 	results = json_array();
 	for (size_t i = 0; i < cli->config->relays.n; i++)
 		if (is_wanted(cli, &cli->config->relays.v[i]))

@@ -80,7 +80,6 @@ add_candidates(struct doctor *d, struct pn_str from, bool mass, struct pn_str us
 		    .gateway = owner == NULL ? PN_STR_EMPTY : owner->gateway->name,
 		    .email_from = from,
 		    .notification = owner == NULL ? PN_STR_EMPTY : owner->default_from,
-		    .default_filter = config->default_from_filter,
 		    .user = user },
 		.recipients = 1,
 		.mass_mailing = mass,

@@ -246,7 +246,7 @@ session_header(struct session *s, struct pn_str name, struct pn_str raw)
 	s->header_bytes += name.n + raw.n + 3;
 	if (s->header_bytes > snapshot_gate(s->snapshot)->config->header_limit)
 		s->mail.over_limit = true;
-	own = own || (s->mail.over_limit && s->verifies && pn_str_eq_nocase(name, PN_STR("Authentication-Results")));
+	own = own || (s->mail.over_limit && is_read(s) && pn_str_eq_nocase(name, PN_STR("Authentication-Results")));
 	/* fields of ours are noted even past the limit: they are taken out */
 	if (own && ++s->own_headers > PN_OWN_HEADERS_MAX) {
 		s->mail.own_header_flood = true;

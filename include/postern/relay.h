@@ -1,8 +1,7 @@
 /* relay.h - which relay may carry this From (odoo-behaviour 12, 14, 15).
  *
- * Two questions, both pure.  pn_relay_find() is Odoo's _find_mail_server, word
- * for word.  pn_relay_choose() asks the same of the relays that are open: it
- * adds what Odoo has not, quotas, health and relays for mass mailing.
+ * pn_relay_choose() is Odoo's _find_mail_server, and adds what Odoo has not:
+ * quotas, health and relays for mass mailing; pn_relay_default_sender() is its last step.
  *
  * Relays stand in one order everywhere: by priority, then as they were listed.
  * The state of a relay (spent, down) comes through a port.
@@ -91,7 +90,7 @@ const struct pn_relay *pn_relay_named(struct pn_relays relays, struct pn_str nam
 /* Reads a filter once, for many questions. */
 struct pn_from_filter pn_relay_read_filter(struct pn_str from_filter, struct pn_arena *arena);
 
-/* -- Odoo's choice ------------------------------------------------------------ */
+/* -- the question ------------------------------------------------------------- */
 
 enum pn_relay_step {			/* the rows of rule 12's table */
 	PN_RELAY_FROM_ADDRESS,		/* 1a */
@@ -100,7 +99,6 @@ enum pn_relay_step {			/* the rows of rule 12's table */
 	PN_RELAY_NOTIFICATION_DOMAIN,	/* 2b */
 	PN_RELAY_NO_FILTER,		/* 3 */
 	PN_RELAY_ANY,			/* 4 */
-	PN_RELAY_DEFAULT,		/* 5: no relay; the default filter decided about the sender */
 	PN_RELAY_FORCED,		/* named by the mail or, for mass mailing, by us: From stays */
 	PN_RELAY_USER,			/* the policy service: by SASL login */
 };
@@ -111,25 +109,10 @@ struct pn_relay_question {
 	struct pn_str gateway;		/* whose mail it is: relays of other gateways are not looked at; "" = nobody's */
 	struct pn_str email_from;	/* text of the From, a name allowed; "" = none */
 	struct pn_str notification;	/* N of rule 12, normalised; "" = none */
-	struct pn_str default_filter;	/* rule 12 step 5 */
 	struct pn_str user;		/* SASL login: its personal relays take part in 1a and 1b; "" = none */
 };
 
-struct pn_relay_found {
-	const struct pn_relay *relay;	/* NULL: step 5 */
-	enum pn_relay_step step;
-	struct pn_str sender;		/* From or N: what the mail is sent as; may be "" */
-	bool warning;			/* Odoo logs that none matches: step 4; step 5 without a match */
-};
-
-/* A From or N that cannot be read a second time has no domain, which for Odoo
- * equals an entry that is no domain: as there.
- *
- * PN_OK, or PN_LIMIT: arena exhausted. */
-PN_CHECK enum pn_status pn_relay_find(const struct pn_relay_question *question, struct pn_arena *arena,
-    struct pn_relay_found *out);
-
-/* -- our choice ------------------------------------------------------------------ */
+/* -- the choice ------------------------------------------------------------------ */
 
 enum pn_relay_state { PN_RELAY_OPEN, PN_RELAY_SPENT, PN_RELAY_DOWN };
 struct pn_relay_status {
@@ -189,6 +172,15 @@ struct pn_relay_choice {
  * PN_LIMIT     arena exhausted */
 PN_CHECK enum pn_status pn_relay_choose(const struct pn_relay_request *request, struct pn_arena *arena,
     struct pn_relay_choice *out, struct pn_error *err);
+
+/* Step 5, where there is no relay at all: as whom the mail is sent, From or N, by the filter
+ * that Odoo's parameter mail.default.from_filter gives ("" = any From may stay).
+ * warning: neither of them matches.
+ *
+ * PN_OK     *sender, borrowed from the question
+ * PN_LIMIT  arena exhausted */
+PN_CHECK enum pn_status pn_relay_default_sender(const struct pn_relay_question *question, struct pn_str default_filter,
+    struct pn_arena *arena, struct pn_str *sender, bool *warning);
 
 /* Sets .chosen and .opens_first by the candidates' states, after one has changed. */
 void pn_relay_choice_settle(struct pn_relay_choice *choice);

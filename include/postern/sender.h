@@ -11,7 +11,7 @@
 #include "postern/str_list.h"
 
 struct pn_sender_question {
-	struct pn_str sender;		/* S: of pn_relay_find() */
+	struct pn_str sender;		/* S: of pn_relay_choose() */
 	struct pn_str header_from;	/* M: the From header as it reads back (pn_message_value) */
 	struct pn_str notification;	/* N; "" = none */
 	struct pn_str bounce;		/* B; "" = none: the From is used */

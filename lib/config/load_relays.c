@@ -300,6 +300,20 @@ check_port(struct pn_loader *l, const struct pn_conf_section *section, const str
 		    "%u begins without TLS; write security = starttls_strict, or port = 465", r->port);
 }
 
+/* Postfix looks for no address in a certificate: at most the common name happens to be one. */
+static void
+check_name(struct pn_loader *l, const struct pn_conf_section *section, const struct pn_relay *r)
+{
+	bool strict = r->security == PN_SECURITY_STARTTLS_STRICT || r->security == PN_SECURITY_SSL_STRICT;
+	struct in_addr v4;
+
+	if (strict && pn_relay_host_is_valid(r->host) && (pn_str_find(r->host, ':') != PN_STR_NONE ||
+	    inet_pton(AF_INET, pn_arena_cstr(l->arena, r->host), &v4) == 1))
+		pn_report_warning(l->report, pn_section_place(section, "host"), PN_STR("host"),
+		    "Postfix compares a certificate with names, not with addresses; write the name of the "
+		    "host, or security = starttls or ssl");
+}
+
 static struct pn_relay
 load_relay(struct pn_loader *l, const struct pn_conf_section *section,
     const struct pn_draft_relay *defaults)
@@ -323,6 +337,7 @@ load_relay(struct pn_loader *l, const struct pn_conf_section *section,
 	load_limits(l, section, draft.limits, r);
 	check_login(l, section, r);
 	check_port(l, section, r);
+	check_name(l, section, r);
 	check_filter(l, section, "from_filter", r->from_filter);
 	if (r->owner.n > 0) {
 		check_personal_address(l, section, r->from_filter);

@@ -31,7 +31,6 @@ pn_relay_step_name(enum pn_relay_step step)
 		[PN_RELAY_NOTIFICATION_DOMAIN] = "notification_domain",
 		[PN_RELAY_NO_FILTER] = "no_filter",
 		[PN_RELAY_ANY] = "any",
-		[PN_RELAY_DEFAULT] = "default",
 		[PN_RELAY_FORCED] = "forced",
 		[PN_RELAY_USER] = "user",
 	};
@@ -145,8 +144,6 @@ takes(const struct search *s, const struct pn_relay *relay, enum pn_relay_step s
 		return true;
 	case PN_RELAY_USER:
 		return s->q->user.n > 0 && pn_strs_has(relay->sasl_users, s->q->user);
-	case PN_RELAY_DEFAULT:
-		break;
 	}
 	return false;
 }
@@ -177,53 +174,7 @@ begin(struct search *s, const struct pn_relay_question *question, struct pn_aren
 	return st;
 }
 
-/* -- Odoo's choice ---------------------------------------------------------------- */
-
-/* Step 5. */
-static enum pn_status
-find_default(const struct search *s, struct pn_relay_found *found)
-{
-	const struct pn_relay_question *q = s->q;
-	bool from = false, notification = false;
-	enum pn_status st = pn_from_filter_match(q->email_from, q->default_filter, s->arena, &from);
-
-	if (st == PN_OK && q->notification.n > 0)
-		st = pn_from_filter_match(q->notification, q->default_filter, s->arena, &notification);
-	*found = (struct pn_relay_found){
-		.step = PN_RELAY_DEFAULT,
-		.sender = from ? q->email_from : sender_of(s, PN_RELAY_DEFAULT),
-		.warning = !from && !notification,
-	};
-	return st;
-}
-
-enum pn_status
-pn_relay_find(const struct pn_relay_question *question, struct pn_arena *arena, struct pn_relay_found *out)
-{
-	const struct pn_relays relays = question->relays;
-	struct pn_relay_found found = { .relay = NULL };
-	struct search s;
-	enum pn_status st = begin(&s, question, arena);
-
-	for (enum pn_relay_step step = PN_RELAY_FROM_ADDRESS; st == PN_OK && step < PN_RELAY_DEFAULT; step++)
-		for (size_t i = 0; i < relays.n && found.relay == NULL; i++)
-			if (takes(&s, &relays.v[i], step))
-				found = (struct pn_relay_found){
-					.relay = &relays.v[i],
-					.step = step,
-					.sender = sender_of(&s, step),
-					.warning = step == PN_RELAY_ANY,
-				};
-	if (st == PN_OK && found.relay == NULL)
-		st = find_default(&s, &found);
-	if (st == PN_OK && pn_arena_exhausted(arena))
-		st = PN_LIMIT;
-	if (st == PN_OK)
-		*out = found;
-	return st;
-}
-
-/* -- our choice --------------------------------------------------------------------- */
+/* -- the choice --------------------------------------------------------------------- */
 
 static bool
 is_listed(const struct pn_relay_choice *choice, const struct pn_relay *relay)
@@ -372,5 +323,19 @@ pn_relay_choose(const struct pn_relay_request *request, struct pn_arena *arena, 
 		st = pn_fail(err, PN_LIMIT, "no memory left to choose a relay");
 	if (st == PN_OK)
 		*out = choice;
+	return st;
+}
+
+enum pn_status
+pn_relay_default_sender(const struct pn_relay_question *q, struct pn_str default_filter, struct pn_arena *arena,
+    struct pn_str *sender, bool *warning)
+{
+	bool from = false, notification = false;
+	enum pn_status st = pn_from_filter_match(q->email_from, default_filter, arena, &from);
+
+	if (st == PN_OK && q->notification.n > 0)
+		st = pn_from_filter_match(q->notification, default_filter, arena, &notification);
+	*sender = from || q->notification.n == 0 ? q->email_from : q->notification;
+	*warning = !from && !notification;
 	return st;
 }

@@ -59,7 +59,7 @@ void
 depart(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_arena *arena,
     struct pn_gate_result *out)
 {
-	struct pn_strs leaving = leaving_recipients(mail, arena);
+	struct pn_strs leaving = leaving_recipients(mail, arena), once = pn_strs_unique(leaving, arena);
 	struct pn_outbound_mail question = {
 		.email_from = from_text(mail, arena),
 		.sender = mail->sender,
@@ -67,8 +67,8 @@ depart(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_ar
 		.message_id = message_id(mail, arena),
 		.user = mail->user,
 		.queue_id = mail->queue_id,
-		.recipients = leaving,
-		.recipient_count = leaving.n,
+		.recipients = once,	/* Postfix sends to each one once */
+		.recipient_count = once.n,
 		.header = !mail->over_limit,
 		.mixed = leaving.n < mail->rcpt_count,
 		.may_refuse = mail->smtp,

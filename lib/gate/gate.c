@@ -362,13 +362,16 @@ add_delivered_to(struct passage *p)
 static void
 learn(struct passage *p)
 {
-	const struct pn_gateway *gateway;
+	const struct pn_gateway *bound = pn_outbound_gateway_of_login(p->gate->config, p->mail->user), *gateway;
 	struct pn_thread *threads;
 	struct pn_error err = { "" };
 	size_t n;
 
 	if (p->parsed != PN_OK || pn_gate_outbound_threads(&p->gate->config->directory, p->mail->fields,
 	    &p->out->message, p->arena, &gateway, &threads, &n) != PN_OK)
+		return;
+	/* a login of one gateway teaches no other, whatever From it writes */
+	if (bound != NULL && bound != gateway)
 		return;
 	p->out->learned = n;
 	/* what is not learned is "not known" later, and handed over: the mail passes */

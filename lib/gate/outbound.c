@@ -72,8 +72,9 @@ pn_outbound_gateway_of_login(const struct pn_config *config, struct pn_str user)
 	const struct pn_directory *directory = &config->directory;
 
 	for (size_t i = 0; i < directory->gateway_count && user.n > 0; i++)
-		if (pn_strs_has(directory->gateways[i].logins, user))
-			return &directory->gateways[i];
+		for (size_t k = 0; k < directory->gateways[i].logins.n; k++)
+			if (pn_str_eq_nocase(directory->gateways[i].logins.v[k], user))
+				return &directory->gateways[i];
 	return NULL;
 }
 
@@ -133,7 +134,6 @@ request_of(struct leaving *l)
 			.gateway = l->out->gateway == NULL ? PN_STR_EMPTY : l->out->gateway->name,
 			.email_from = l->mail->email_from,
 			.notification = l->out->notification,
-			.default_filter = config->default_from_filter,
 			.user = config->personal_relays ? l->mail->user : PN_STR_EMPTY,
 		},
 		.recipients = l->mail->recipient_count,
@@ -220,16 +220,20 @@ decide_envelopes(struct leaving *l)
 {
 	struct pn_relay_choice *choice = &l->out->choice;
 	size_t at = choice->chosen < choice->n ? choice->chosen : choice->opens_first;
-	struct pn_sender sender;
+	struct pn_sender first, own;
 
+	if (choice->n > 0)
+		decide_sender(l, &choice->v[at], &first);
 	for (size_t i = 0; i < choice->n; i++) {
 		struct pn_relay_candidate *c = &choice->v[i];
 		bool covered = false;
 
-		decide_sender(l, &choice->v[at], &sender);
-		if (pn_from_filter_match(sender.envelope, c->relay->from_filter, l->arena, &covered) != PN_OK || !covered)
-			decide_sender(l, c, &sender);
-		c->envelope = sender.envelope;
+		if (i != at && (pn_from_filter_match(first.envelope, c->relay->from_filter, l->arena, &covered) != PN_OK
+		    || !covered))
+			decide_sender(l, c, &own);
+		else
+			own = first;
+		c->envelope = own.envelope;
 	}
 }
 
@@ -384,6 +388,20 @@ is_live(struct leaving *l)
 	return false;
 }
 
+/* No relay at all: it goes where Postfix sends it, with a From that the default filter lets stay. */
+static void
+leave_by_default(struct leaving *l)
+{
+	struct pn_relay none = { .from_filter = l->gate->config->default_from_filter };
+	struct pn_relay_candidate c = { .relay = &none, .step = PN_RELAY_ANY };
+	struct pn_relay_request request = request_of(l);
+	bool warning;
+
+	if (none.from_filter.n > 0 && pn_relay_default_sender(&request.question, none.from_filter, l->arena,
+	    &c.sender, &warning) == PN_OK)
+		decide_sender(l, &c, &l->out->sender);
+}
+
 static bool
 has_relays(const struct leaving *l)
 {
@@ -407,8 +425,10 @@ pn_outbound_decide(const struct pn_gate *gate, const struct pn_outbound_mail *ma
 	*out = (struct pn_outbound){ .answer = PN_OUTBOUND_DEFAULT,
 		.sender = { .header_from = mail->email_from, .envelope = mail->sender } };
 	find_owner(&l);
-	if (!has_relays(&l))
+	if (!has_relays(&l)) {
+		leave_by_default(&l);
 		return;
+	}
 	l.lookup = (struct pn_relay_lookup){ .store = gate->store, .queue_id = mail->queue_id, .now_ms = mail->now_ms };
 	if (mail->message_id.n > 0)
 		l.lookup.mail = pn_mail_key(mail->message_id, mail->sender, mail->recipients);

@@ -69,16 +69,28 @@ as_it_leaves(const struct pn_gate_mail *mail, const struct pn_closing *closing, 
 
 /* -- the signatures --------------------------------------------------------------------- */
 
+struct author {
+	struct pn_str address, domain;	/* the domain in both as A-labels, which tables and DNS have */
+};
+
 /* A From in doubt is nobody's: a signature would vouch for whomever a reader sees. */
 static bool
-author_of(struct pn_fields fields, struct pn_arena *arena, struct pn_str *address)
+author_of(struct pn_fields fields, struct pn_arena *arena, struct author *author)
 {
 	struct pn_from_identity from;
-	struct pn_str text;
+	struct pn_str text, address;
+	size_t at;
 
-	return pn_from_identity(fields, arena, &from) == PN_OK && from.one
-	    && pn_message_value(fields, PN_STR("From"), PN_STR(", "), arena, &text) == PN_OK
-	    && pn_address_normalize(text, true, arena, address) == PN_OK;
+	if (pn_from_identity(fields, arena, &from) != PN_OK || !from.one
+	    || pn_message_value(fields, PN_STR("From"), PN_STR(", "), arena, &text) != PN_OK
+	    || pn_address_normalize(text, true, arena, &address) != PN_OK)
+		return false;
+	at = pn_str_find_last(address, '@') + 1;
+	if (pn_domain_to_ascii(pn_str_from(address, at), arena, &author->domain) != PN_OK)
+		return false;
+	author->address = pn_arena_printf(arena, PN_STR_FMT PN_STR_FMT, PN_STR_ARG(pn_str_head(address, at)),
+	    PN_STR_ARG(author->domain));
+	return true;
 }
 
 static void
@@ -105,21 +117,32 @@ goes_out(const struct pn_gate_mail *mail)
 	return false;
 }
 
+/* The gateway of a domain, or of the nearest one above it, whose keys sign for it, too. */
+static const struct pn_gateway *
+gateway_of(const struct pn_directory *directory, struct pn_str domain)
+{
+	const struct pn_domain *found = NULL;
+
+	while (found == NULL && domain.n > 0) {
+		size_t dot = pn_str_find(domain, '.');
+
+		found = pn_directory_domain(directory, domain);
+		domain = pn_str_from(domain, dot == PN_STR_NONE ? domain.n : dot + 1);
+	}
+	return found == NULL ? NULL : found->gateway;
+}
+
 /* A login, and a mail whose sender tells its gateway, sign for no other gateway. */
 static bool
 may_sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, const struct pn_gate_result *out,
-    struct pn_str author, struct pn_arena *arena)
+    const struct author *author)
 {
 	const struct pn_gateway *sender = pn_outbound_gateway_of_login(gate->config, mail->user);
-	const struct pn_domain *domain;
-	struct pn_str ascii;
+	const struct pn_gateway *owner = gateway_of(&gate->config->directory, author->domain);
 
-	if (pn_domain_to_ascii(pn_str_from(author, pn_str_find_last(author, '@') + 1), arena, &ascii) != PN_OK)
-		return false;
-	domain = pn_directory_domain(&gate->config->directory, ascii);
 	if (sender == NULL && out->departed)
 		sender = out->outbound.gateway;
-	return domain == NULL || sender == NULL || domain->gateway == sender;
+	return owner == NULL || sender == NULL || owner == sender;
 }
 
 void
@@ -129,7 +152,7 @@ sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_aren
 	struct pn_error err = { "" };
 	struct pn_fields fields;
 	struct pn_signed done;
-	struct pn_str author;
+	struct author author;
 	enum pn_status st;
 
 	if (gate->signer == NULL || mail->body_hash == NULL || !goes_out(mail) || mail->over_limit || !mail->takes_relay
@@ -142,11 +165,11 @@ sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_aren
 		out->not_signed = PN_STR("a line of its body is too long: it would be split on its way");
 		return;
 	}
-	if (!may_sign(gate, mail, out, author, arena)) {
+	if (!may_sign(gate, mail, out, &author)) {
 		out->not_signed = PN_STR("its author is of another gateway than its sender");
 		return;
 	}
-	st = pn_signer_sign(gate->signer, fields, mail->body_hash, author, mail->now_ms / 1000, arena, &done, &err);
+	st = pn_signer_sign(gate->signer, fields, mail->body_hash, author.address, mail->now_ms / 1000, arena, &done, &err);
 	if (st == PN_NOT_FOUND)
 		return;
 	if (st == PN_OK) {

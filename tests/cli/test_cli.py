@@ -7,6 +7,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -437,6 +438,24 @@ def test_explain_verdicts(ctx, mail, to, verdict, rule, answer):
 		assert e["changes"] == []
 
 
+@cases(
+	("no client", "mark", [], None, "dmarc +not looked at, nor SPF and DKIM: no --client"),
+	("a client", "mark", ["--client", "192.0.2.1"], {"spf": "temperror", "dmarc": "temperror"}, "spf +temperror"),
+	("outbound", "mark", ["--outbound"], None, ""),
+	("nobody wants to know", "off", [], None, ""))
+def test_explain_says_whether_the_sender_was_looked_at(ctx, dmarc, options, expected, line):
+	s = Site(ctx, globals='dns_servers = {"127.0.0.1@%d"}\ndns_timeout = 1s' % free_port())
+	text = open(s.conf).read().replace("dmarc = off", "dmarc = " + dmarc)
+	with open(s.conf, "w") as f:
+		f.write(text)
+	s("aliases", "apply")
+	mail = MAIL % {"to": "sales@acme.test", "more": ""}
+	assert s.explain(mail, "sales@acme.test", options=options)["authentication"] == expected
+	told = s("explain", s.mail(mail), "--from", "ann@x.test", "--to", "sales@acme.test", *options).stdout
+	found = re.search(r"^(spf|dkim|dmarc) .*$", told, re.M)
+	assert re.match(line, found.group(0)) if line else found is None, told
+
+
 def test_explain_unknown_recipient_is_refused_at_rcpt(ctx):
 	s = Site(ctx)
 	s("aliases", "apply")
@@ -727,6 +746,9 @@ BROKEN = (
 	("bounces are held", {"default_transport": "retry:4.3.0 wait", "sender_dependent_default_transport_maps": ""},
 	    "warning", "own bounces", "<>"),
 	("bounces to the relay", {"relayhost": "[relay.test]"}, "warning", "without its password", "relayhost ="),
+	("own bounces pass by", {"internal_mail_filter_classes": ""}, "error", "does not reach Odoo", "= bounce"),
+	("recipients are tried", {"smtpd_recipient_restrictions": "reject_unlisted_recipient, reject_unverified_recipient"},
+	    "warning", "smtpd_recipient_restrictions: reject_unverified_recipient puts off mail", "check_recipient_access"),
 	("no milters at all", {"receive_override_options": "no_milters"}, "error", "switches Postern off everywhere", ""),
 )
 
@@ -743,6 +765,8 @@ MIXED_BROKEN = (
 	("other map", {"virtual_alias_maps": "socketmap:unix:other/map.sock:recipient"}, "error", "Postfix refuses aliases", ""),
 	("asked about every domain", {"virtual_alias_domains": "$virtual_alias_maps"}, "warning", "every domain there is", ""),
 	("no mailboxes", {"virtual_mailbox_domains": ""}, "error", "does not take its mail", "virtual_mailbox_domains"),
+	("recipients are tried", {"smtpd_relay_restrictions": "reject_unauth_destination reject_unverified_recipient"}, "warning",
+	    "smtpd_relay_restrictions: reject_unverified_recipient puts off mail", "check_recipient_access"),
 	("everybody is let in", {"virtual_mailbox_maps": ""}, "warning", "takes every address", "virtual_mailbox_maps"),
 )
 
@@ -795,6 +819,7 @@ class RelayHost(Host):
 		with open(self.secret, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
 			f.write("secret\n")
 		super().__init__(ctx, relays=relays % {"dir": ctx.tmp} + top, services={"smtp": {}, "submission": submission})
+		self.pf.files["reply_filter"] = self.site("postfix-conf", "reply_filter", "--postfix-config", self.pf.etc).stdout
 
 	def without(self, text):
 		"""master.cf with every line away, or every service, that has this text."""
@@ -824,6 +849,10 @@ WAY_OUT = (
 	    "inline:{ {<> = postern-redirect:} }, socketmap:unix:postern/map.sock:route"}, "error", "this host's bounces ask", ""),
 	("strangers ask", {"sender_dependent_default_transport_maps":
 	    "regexp:{ {/<>/ postern-redirect:} }, socketmap:unix:postern/map.sock:route"}, "warning", "strangers ask", ""),
+	("a domain of ours does not ask", {"sender_dependent_default_transport_maps":
+	    "regexp:{ {/<>/ postern-redirect:}, {!/@other\\.test$$/ DUNNO} }, socketmap:unix:postern/map.sock:route"}, "error",
+	    "mail from acme.test does not ask the map route", "postfix-conf main"),
+	("bounces of relays", {"internal_mail_filter_classes": ""}, "error", "is not redirected, and waits here", "= bounce"),
 	("recipients at once", {"postern-wait-starttls_destination_recipient_limit": "20"}, "error",
 	    "postern-wait-starttls takes 20 recipients at once", "postern-wait-starttls_destination_recipient_limit = 1"),
 	("limit of a message", {"postern-starttls_destination_recipient_limit": "60"}, "warning",
@@ -853,6 +882,7 @@ SERVICES = (
 	("passwords by sender", "nothing", "warning", "smtp_sender_dependent_authentication = yes"),
 	("fallback", "smtp_fallback_relay=", "error", "postern-starttls: smtp_fallback_relay = [other.test]"),
 	("reply filter", "smtp_reply_filter=", "warning", "postern-starttls: smtp_reply_filter = : a relay's"),
+	("routes asked", "sender_dependent_default_transport_maps=", "warning", "postern-rewrite: clients are told 451"),
 )
 
 
@@ -867,6 +897,27 @@ def test_check_finds_in_services(ctx, gone, level, text):
 		has(h.check(1 if level == "error" else 0), level, text)
 
 
+@cases(("another's", "/^4/ 400", "warning", "reply_filter: a relay's \"daily limit exceeded\" bounces mail"),
+    ("missing", None, "error", "reply_filter: it cannot be read, and no relay gets any mail"))
+def test_check_asks_the_reply_filter(ctx, table, level, text):
+	with RelayHost(ctx) as h:
+		del h.pf.files["reply_filter"]
+		if table:
+			h.pf.files["reply_filter"] = table + "\n"
+		report = h.check(1 if level == "error" else 0)
+		has(report, level, text, "postfix-conf reply_filter")
+		assert len([f for f in report["findings"] if "smtp_reply_filter" in f["text"]]) == 1, report["findings"]
+
+
+def test_check_asks_for_senders_in_filters(ctx):
+	with RelayHost(ctx) as h:
+		with open(h.site.conf, "a") as f:
+			f.write('relay "late" { gateway = online host = "late.test" port = 25 security = none from_filter = {"late.test", "*.x.test"} }\n')
+		report = h.check(1)
+		has(report, "error", "mail from late.test does not ask the map route")
+		hasnt(report, "x.test does not ask")
+
+
 def test_check_reads_the_tables_that_sign(ctx):
 	with RelayHost(ctx) as h:
 		with open(h.site.conf, "a") as f:
@@ -874,6 +925,41 @@ def test_check_reads_the_tables_that_sign(ctx):
 		report = h.check(1)
 		has(report, "error", "postern-milter will not start", "postern keys make")
 		assert report["errors"] == 1, report["findings"]
+
+
+def test_check_asks_the_signer(ctx):
+	"""Is it there, does it know the keys, and is it the only one that may read them?"""
+	key, path = ctx.tmp + "/acme.pem", ctx.tmp + "/signer.sock"
+	run(ctx.program("tests/wire/dkim_tool"), "key", "ed25519", key, check=0)
+	for name, text in (("signing", "*@acme.test acme\n"), ("keys", "acme acme.test:s1:%s\n" % key)):
+		with open("%s/%s" % (ctx.tmp, name), "w") as f:
+			f.write(text)
+	with RelayHost(ctx, top='sign_table = "refile:%s/signing"\nsign_key_table = "%s/keys"\nsign_check_published = no\n'
+	    'signer_socket = "unix:%s"\n' % (ctx.tmp, ctx.tmp, path)) as h:
+		report = h.check(1)
+		has(report, "error", "signer_socket: nobody listens at " + path, "start postern-signer")
+		has(report, "warning", "postern-milter may read %s itself" % key, "postern-signer alone")
+		with Program(ctx.program("postern-signer"), ["-c", h.site.conf], [path]) as signer:
+			report = h.check(0)
+			has(report, "ok", "signer_socket: postern-signer answers at " + path)
+			with open(ctx.tmp + "/keys", "w") as f:
+				f.write("acme acme.test:s2:%s\n" % key)
+			has(h.check(1), "error", "does not know the first key of sign_key_table", "log of postern-signer")
+			signer.signal(signal.SIGUSR1)
+			signer.wait_stderr("reloaded")
+			has(h.check(0), "ok", "signer_socket: postern-signer answers")
+			h.milter.stop()
+			h.policy.stop()
+			h.pf.give_sockets_to("nobody")
+			os.chmod(ctx.tmp, 0o755)
+			for folder, _, names in os.walk(h.site.state):
+				for name in ["", *names]:
+					shutil.chown(os.path.join(folder, name), "nobody")
+			with MilterProcess(ctx.program_for_others("postern-milter"), h.site.conf, h.pf.socket_path("milter.sock"), user="nobody"):
+				hasnt(h.check(1), "may read")		# 1: nobody asks for postern-policy
+			os.unlink(key)
+			report = h.check(1)
+			has(report, "error", "postern-signer will not start: %s/keys:1" % ctx.tmp, "postern keys make")
 
 
 def test_check_tells_tenants_apart(ctx):
@@ -1195,8 +1281,8 @@ def pages(ctx):
 
 def test_every_command_has_a_page(ctx):
 	names = [os.path.basename(p) for p in pages(ctx)]
-	for name in ["postern.1", "postern-milter.8", "postern-policy.8", "postern-health.8", "postern.conf.5"] + ["postern-%s.1" % c for c in commands(ctx)]:
-		assert name in names, name
+	for command in commands(ctx):
+		assert "postern-%s.1" % command in names, command
 
 
 def test_pages_are_sound(ctx):

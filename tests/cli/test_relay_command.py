@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import termios
@@ -473,6 +474,29 @@ def test_tells_that_it_waits(ctx):
 	s = Site(ctx)
 	with s.relay(answers={"connect": HANG}) as relay:
 		assert "waiting for one, 1 s" in s.test(relay, "starttls", "-v", "--timeout", "2", code=1).stderr
+
+
+def test_nobody_reads_its_memory(ctx):
+	"""Not its own user either, nor a program that is handed core dumps, which asks for no limit of them."""
+	s, program = Site(ctx), ctx.program_for_others("postern")
+	with open(program, "rb") as f:
+		binary = f.read()
+	if b"__asan_init" in binary or b"__tsan_init" in binary:	# they need to look at themselves
+		return
+	os.chmod(s.dir, 0o755)
+	os.chown(s.dir + "/password", 65534, 65534)
+	with s.relay(answers={"connect": HANG}) as relay:
+		s.configure(relay.port, "starttls")
+		p = subprocess.Popen([program, "-c", s.dir + "/postern.conf", "test-relay", "one"], user=65534, group=65534, extra_groups=[],
+		    stdout=subprocess.DEVNULL)
+		try:
+			wait_until(lambda: relay.sessions, 10, "it does not connect")
+			assert os.stat("/proc/%d/mem" % p.pid).st_uid == 0
+			with open("/proc/%d/limits" % p.pid) as f:
+				assert re.search(r"Max core file size\s+0\s+0\s", f.read())
+		finally:
+			p.kill()
+			p.wait()
 
 
 def test_no_relay_is_configured(ctx):

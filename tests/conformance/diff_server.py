@@ -110,6 +110,9 @@ class Warnings:
 		model.find_server = self
 
 	def __call__(self, servers, sender, notif, default_filter):
+		norm = model.normalize(sender or "")
+		if norm and model.domain_of(norm) is None:
+			raise ValueError("for Odoo no domain equals a filter that is no domain; for Postern it equals none")
 		nobody = {"id": "nobody"}
 		hit, _sender = self.search(servers + [nobody], sender, notif, default_filter)
 		if any(not s.get("owner") for s in servers):

@@ -9,6 +9,11 @@
 #include "world.h"
 
 /* One mail that Odoo sends. */
+struct found {
+	const struct pn_relay *relay;	/* NULL: step 5 */
+	struct pn_str sender;
+};
+
 struct posting {
 	const json_t *item;
 	struct world *w;
@@ -19,7 +24,7 @@ struct posting {
 	size_t server_count;
 	bool queue, direct;				/* else a bare search */
 	struct pn_str from;				/* as it is when the server is chosen */
-	struct pn_relay_found found;
+	struct found found;
 	bool warning;
 };
 
@@ -176,20 +181,45 @@ from_at_choice(const struct posting *p)
 
 /* -- the choice ------------------------------------------------------------------------------- */
 
+/* Odoo knows no other state. */
+static enum pn_status
+is_open(void *ctx, const struct pn_relay *relay, uint64_t recipients, struct pn_arena *arena,
+    struct pn_relay_status *out, struct pn_error *err)
+{
+	(void)ctx;
+	(void)relay;
+	(void)recipients;
+	(void)arena;
+	(void)err;
+	*out = (struct pn_relay_status){ .state = PN_RELAY_OPEN };
+	return PN_OK;
+}
+
 static void
 find(struct posting *p, struct pn_str from, struct pn_str notify, struct pn_str user)
 {
-	struct pn_relay_question question = {
-		.relays = { p->servers, p->server_count },
-		.email_from = from,
-		.notification = notify,
-		.default_filter = default_filter(p),
-		.user = user,
+	struct pn_relay_request request = {
+		.question = {
+			.relays = { p->servers, p->server_count },
+			.email_from = from,
+			.notification = notify,
+			.user = user,
+		},
+		.recipients = 1,
+		.rewrite = true,
+		.states = { NULL, is_open },
 	};
+	struct pn_relay_choice choice;
 
-	if (pn_relay_find(&question, p->arena, &p->found) != PN_OK)
+	p->found = (struct found){ .relay = NULL };
+	if (pn_relay_choose(&request, p->arena, &choice, NULL) != PN_OK)
 		abort();
-	p->warning = p->warning || p->found.warning;
+	if (choice.n > 0)
+		p->found = (struct found){ choice.v[0].relay, choice.v[0].sender };
+	else if (pn_relay_default_sender(&request.question, default_filter(p), p->arena, &p->found.sender,
+	    &choice.warning) != PN_OK)
+		abort();
+	p->warning = p->warning || choice.warning;
 }
 
 /* Without a server record the connection searches again (rule 12). */
@@ -386,7 +416,7 @@ forced(struct posting *p, uint64_t id)
 		return failure("error", NULL);
 	if (server == NULL || !server->active)
 		return failure("exception", NULL);
-	p->found = (struct pn_relay_found){ .relay = server, .step = PN_RELAY_FORCED, .sender = p->from };
+	p->found = (struct found){ server, p->from };
 	return deliver(p);
 }
 

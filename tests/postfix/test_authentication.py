@@ -55,6 +55,17 @@ def test_signatures(ctx):
 				assert g.results(g.from_("reject.test", BAD, message=bad))[1:] == ["dkim=fail", "dmarc=fail"], canon
 
 
+def test_where_a_value_begins(ctx):
+	"""The bytes behind the colon are signed by "simple", whatever they are."""
+	key = Key(ctx, "ed25519")
+	with Checked(ctx, more_zone=key.line()) as g:
+		for subject in ("Subject:x", "Subject:  x", "Subject:\tx", "Subject:\n x", "subJECT:x\n\ty ", "Subject:", "Subject: "):
+			signed = key.sign("From:ann@reject.test\nTo:sales@acme.example\n%s\n\nx\n" % subject, canon="simple/simple")
+			t = g.arrived(g.from_("reject.test", BAD, message=signed))
+			assert told(t)[1] == "dkim=pass", (subject, t.headers(AR))
+			assert dkim.verify(t.message, dnsfunc=lambda name, timeout=5: key.record.encode()), (subject, t.message)
+
+
 def test_several_signatures(ctx):
 	"""A broken one beside a good one, one that cannot be asked for, one of another domain."""
 	key = Key(ctx, "ed25519")
@@ -154,6 +165,15 @@ def test_more_header_than_is_read(ctx):
 		g.dmarc = "enforce"
 		g.reload(gateway=g.parts["gateway"].replace("require_dmarc = contacts", ""))
 		assert answer(g.from_("reject.test", message=message)) == (550, "5.7.1")
+
+
+def test_more_header_than_is_read_from_our_own(ctx):
+	"""What is not verified is not believed either."""
+	padding = "".join("X-%d: %s\n" % (i, "x" * 900) for i in range(320))
+	forged = "%s: %s; dmarc=pass header.from=reject.test\n" % (AR, SERV_ID)
+	message = mail("sales", "jo@acme.example", extra=forged + padding + forged)
+	with Checked(ctx, submission=True) as g:
+		assert not g.arrived(g.submit(["sales@acme.example"], message)).headers(AR)
 
 
 # --- what becomes of it

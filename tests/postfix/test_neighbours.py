@@ -176,10 +176,24 @@ def test_sendmail_outbound(ctx, outbound):
 		assert ("route=crm.lead:4" in m.header("X-Postern-Route")) == (outbound == "yes"), m.header_text
 
 
-def test_bounces_of_our_own_pass_no_milter(ctx):
-	"""Unless the site asks for it; and then they pass ours unharmed."""
-	with Gateway(ctx, main={"internal_mail_filter_classes": "bounce"},
-	    odoo=Sink(hook=lambda stage, tr, arg: "550 5.1.1 gone" if stage == "rcpt" else None)) as g:
+@cases(("own domains", OWN), ("mixed domains", MIXED))
+def test_bounces_of_our_own_reach_odoo(ctx, domains):
+	"""Postfix's report on what Odoo sent is a bounce for Odoo: neither waiting here nor refused by the mailboxes."""
+	def gone(stage, transaction, arg):
+		return "550 5.1.1 gone" if stage == "rcpt" else None
+
+	with Gateway(ctx, domains, submission=True) as g:
+		g.world.hook = gone
+		assert g.submit(["gone@far.test"], mail("gone@far.test", frm="sales@acme.example")).code == 250
+		m = g.odoo.wait_one()
+		assert m.recipients == ["bounce@" + TARGET] and m.sender == "" and "rule=is_bounce" in g.line("from=<>")
+		g.idle()
+		assert not g.people.transactions
+
+
+def test_bounces_of_our_own_to_others(ctx):
+	"""They pass our milter unharmed; what it would do to a stranger's mail is not done to them."""
+	with Gateway(ctx, odoo=Sink(hook=lambda stage, tr, arg: "550 5.1.1 gone" if stage == "rcpt" else None)) as g:
 		assert g.send("sales").code == 250
 		report = g.world.wait_one()
 		assert report.sender == "" and report.recipients == ["ann@sender.test"]

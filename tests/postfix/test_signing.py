@@ -146,6 +146,30 @@ def test_what_is_not_ours_is_not_signed(ctx):
 		assert sorted(g.verified(g.leaves(JO, sender="")[1])) == BOTH
 
 
+def test_an_author_in_his_own_letters(ctx):
+	"""Tables and DNS have the A-label, whatever the From has."""
+	domain = "xn--bcher-kva.example"
+	with Signing(ctx, signing="*@%s rsa\n" % domain, key_table="rsa %s:rsa:KEYS/rsa.pem\n" % domain, keys={"rsa": Key(ctx, "rsa")},
+	    accounts={"any": of(domain, "bücher.example")}, top="sign_check_published = no") as g:
+		for frm in ("Jo <jo@%s>" % domain, "Jo <jo@bücher.example>"):
+			r = g.submit([CUSTOMER], mail(CUSTOMER, frm), mail_params=["BODY=8BITMIME", "SMTPUTF8"])
+			assert g.verified(g.took(r)[1]) == [(domain, "rsa")], frm
+
+
+def test_no_key_of_another_gateway(ctx):
+	"""Nor for a domain below one of its domains: the signature would be its."""
+	more = 'gateway "beta" { target = "redirect to beta.odoo.example" }\ndomain "beta.example" { gateway = "beta" }\n'
+	with Signing(ctx, signing="*@acme.example rsa\n*@*beta.example beta\n", keys={"rsa": Key(ctx, "rsa")},
+	    key_table="rsa acme.example:rsa:KEYS/rsa.pem\nbeta beta.example:rsa:KEYS/rsa.pem\n", more=more,
+	    accounts={"any": of("acme.example", "beta.example", "sub.beta.example")}, top="sign_check_published = no",
+	    gateway='logins = {"odoo"}') as g:
+		assert g.verified(g.leaves(JO)[1]) == [("acme.example", "rsa")]
+		for frm in ("jo@beta.example", "jo@sub.beta.example"):
+			r = g.submit([CUSTOMER], mail(CUSTOMER, frm))
+			assert ("beta.example", "rsa") not in signatures(g.took(r)[1]), frm
+			assert " signed=beta" not in g.line(r.queue_id), frm
+
+
 def test_what_is_forwarded_is_not_signed(ctx):
 	"""From a network of ours, but another host had it first."""
 	with Signing(ctx, top='outbound_networks = {"127.0.0.2/32"}') as g:
@@ -258,6 +282,22 @@ def test_not_started(ctx, spoil, text):
 			assert re.search(text, str(e)) and "ended with 78" in str(e), e
 		else:
 			assert False, "started"
+
+
+def test_by_the_signer(ctx):
+	"""The keys are gone when the milter starts: postern-signer has read them.  Without it mail leaves all the same."""
+	with Signing(ctx, start=False) as g:
+		g.sign += 'signer_socket = "unix:%s/signer.sock"\n' % ctx.tmp
+		g.write_conf()
+		with Program(ctx.program("postern-signer"), ["-c", g.conf], [ctx.tmp + "/signer.sock"]):
+			for key in g.keys.values():
+				os.unlink(key.path)
+			g.start()
+			assert sorted(g.verified(g.leaves(JO)[1])) == BOTH
+			_, t = g.leaves("Jo <jo@else.test>")
+			assert sorted(g.verified(t)) == BOTH and t.header("From") == '"Jo" <notifications@acme.example>'
+		r = g.as_odoo(JO)
+		assert not g.took(r)[1].headers("DKIM-Signature") and re.search("not_signed=.*postern-signer at", g.line(r.queue_id))
 
 
 def test_a_new_key(ctx):

@@ -158,7 +158,7 @@ gate_deliver(struct gate_world *w, const char *to, const char *mail)
 	struct pn_str text, body;
 	struct pn_gate_mail m = {
 		.rcpts = w->rcpts, .smtp = !w->not_smtp, .outbound = w->outbound,
-		    .authenticated = w->authenticated,
+		    .authenticated = w->authenticated, .user = w->user,
 		.null_sender = w->null_sender, .dry_run = w->dry_run, .over_limit = w->over_limit,
 		    .now_ms = w->now_ms,
 	};

@@ -54,6 +54,8 @@ done(struct loaded *l)
 	"https://oauth2.googleapis.com/token\n"
 #define IN_THE_CLEAR "f:1: security: the password would cross the network in the clear; write starttls_strict " \
 	"or ssl_strict\n"
+#define NO_ADDRESS "f:1: warning: host: Postfix compares a certificate with names, not with addresses; " \
+	"write the name of the host, or security = starttls or ssl\n"
 #define ONE_ADDRESS "f:1: from_filter: a personal server sends from one address; write that of its owner and " \
 	"nothing else\n"
 static const struct {
@@ -75,8 +77,11 @@ static const struct {
 	{ "host in brackets", "relay r { host = \"[192.0.2.1]\" }", "f:1: host: \"[192.0.2.1]\" " NO_HOST },
 	{ "host with a comma", "relay r { host = \"a.example,b.example\" }",
 	    "f:1: host: \"a.example,b.example\" " NO_HOST },
-	{ "IPv4", "relay r { host = 192.0.2.1 }", "" },
-	{ "IPv6", "relay r { host = \"2001:db8::1\" }", "" },
+	{ "IPv4", "relay r { host = 192.0.2.1 security = starttls }", "" },
+	{ "IPv6", "relay r { host = \"2001:db8::1\" security = starttls }", "" },
+	{ "a certificate for IPv4", "relay r { host = 192.0.2.1 port = 465 security = ssl_strict }",
+	    NO_ADDRESS },
+	{ "a certificate for IPv6", "relay r { host = \"2001:db8::1\" }", NO_ADDRESS },
 	{ "port 0", "relay r { " HOST "port = 0 }", "f:1: port: \"0\" is out of range; it must be 1 to 65535\n" },
 	{ "port too high", "relay r { " HOST "port = 65536 }",
 	    "f:1: port: \"65536\" is out of range; it must be 1 to 65535\n" },

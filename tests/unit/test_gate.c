@@ -277,6 +277,26 @@ unauthenticated_with_a_past_is_not_outbound(void **state)
 }
 
 static void
+a_login_teaches_its_own_gateway_only(void **state)
+{
+	struct gate_world *w = *state;
+	struct pn_str acme = S("odoo-acme"), done = S("odoo-done");
+
+	w->outbound = w->authenticated = true;
+	w->gateways[ACME].logins = (struct pn_strs){ &acme, 1 };
+	w->gateways[DONE].logins = (struct pn_strs){ &done, 1 };
+	w->user = done;
+	gate_deliver(w, "jane@people.test", OUT "Message-Id: <l1@acme.test>\r\nX-Odoo-Objects: crm.lead-1\r\n" BODY);
+	assert_int_equal(w->result.learned, 0);
+	w->user = acme;
+	gate_deliver(w, "jane@people.test", OUT "Message-Id: <l2@acme.test>\r\nX-Odoo-Objects: crm.lead-1\r\n" BODY);
+	assert_int_equal(w->result.learned, 1);
+	w->user = S("somebody");
+	gate_deliver(w, "jane@people.test", OUT "Message-Id: <l3@acme.test>\r\nX-Odoo-Objects: crm.lead-1\r\n" BODY);
+	assert_int_equal(w->result.learned, 1);
+}
+
+static void
 accepted_mail_teaches_its_model(void **state)
 {
 	struct gate_world *w = *state;
@@ -819,6 +839,7 @@ main(void)
 		TEST(retired_addresses_reach_their_successor),
 		TEST(outbound_mail_teaches_threads),
 		TEST(unauthenticated_with_a_past_is_not_outbound),
+		TEST(a_login_teaches_its_own_gateway_only),
 		TEST(accepted_mail_teaches_its_model),
 		TEST(an_unknown_id_beside_a_known_one_is_a_doubt),
 		TEST(what_odoo_has_is_dropped),

@@ -252,6 +252,10 @@ a_login_is_bound_to_its_gateway(void **state)
 	decide(w, &row, "<2@a>", true);
 	assert_string_equal(w->result.outbound.relay->name.p, "first");
 	assert_text("bound", "the From", find_edit(w, PN_EDIT_CHANGE_HEADER, S("From")), "\"jo\" <notifications@acme.test>");
+	/* to SASL's data bases it is often the same name */
+	w->user = S("Odoo-ACME");
+	decide(w, &row, "<2@a>", true);
+	assert_string_equal(w->result.outbound.relay->name.p, "first");
 	/* the null sender of nobody's mail opens nobody's relay */
 	row.sender = "";
 	row.from = "From: ceo@bank.test\r\n";
@@ -259,6 +263,41 @@ a_login_is_bound_to_its_gateway(void **state)
 	w->config.relays = (struct pn_relays){ table + 4, 1 };
 	decide(w, &row, "<3@a>", true);
 	assert_int_equal(w->result.outbound.answer, PN_OUTBOUND_DEFAULT);
+}
+
+/* Postfix sends to each recipient once. */
+static void
+a_recipient_named_twice_is_one(void **state)
+{
+	struct gate_world *w = *state;
+	struct row row = acme;
+
+	row.to = "x@else.test x@else.test x@else.test";
+	decide(w, &row, "<1@a>", true);
+	assert_string_equal(w->result.outbound.relay->name.p, "first");
+	assert_string_equal(relay_of(w, "<2@a>"), "first");
+	assert_string_equal(relay_of(w, "<3@a>"), "second");
+}
+
+/* Rule 12, step 5: which From may stay is told by Odoo's parameter. */
+static void
+without_a_relay_the_default_filter_counts(void **state)
+{
+	struct gate_world *w = *state;
+	struct row strange = { "a strange From", B, "From: Jo <jo@else.test>\r\n", "x@else.test", NULL, PN_OUTBOUND_DEFAULT,
+		NULL, NULL, NULL }, own = strange;
+
+	own.from = acme.from;
+	own.name = "an own From";
+	w->config.relays.n = 0;
+	decide(w, &strange, "<1@a>", true);
+	check(w, &strange);
+	w->config.default_from_filter = S("acme.test");
+	strange.new_from = "\"Jo\" <notifications@acme.test>";
+	decide(w, &strange, "<1@a>", true);
+	check(w, &strange);
+	decide(w, &own, "<1@a>", true);
+	check(w, &own);
 }
 
 static void
@@ -341,6 +380,8 @@ main(void)
 		T(without_rewriting_nobody_carries_a_strange_from),
 		T(no_way_round),
 		T(a_login_is_bound_to_its_gateway),
+		T(a_recipient_named_twice_is_one),
+		T(without_a_relay_the_default_filter_counts),
 		T(a_live_route_is_left_to_the_map),
 		T(what_never_leaves),
 		T(too_many_fields_are_refused),
