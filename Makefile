@@ -12,6 +12,7 @@
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 SBINDIR    ?= $(PREFIX)/sbin
+LIBDIR     ?= $(PREFIX)/lib
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/postern
 SYSCONFDIR ?= /etc
@@ -42,7 +43,7 @@ ALL_LDFLAGS  = $(LHARDEN) $(SANFLAGS) -pthread $(LDFLAGS)
 # What each program is made of.  lib/ is one archive: the linker takes what is used.
 LIB_SRC     := $(wildcard lib/*/*.c)
 LIB_LIBS    := -llmdb -lssl -lcrypto -lidn2 -lunistring -lunbound -lopendkim -lpsl
-PROGS       := postern postern-milter postern-policy postern-broker postern-health
+PROGS       := postern postern-milter postern-policy postern-broker postern-health postern-signer
 postern_SRC        := $(wildcard cli/*.c)
 postern_LIBS       := $(LIB_LIBS) -ljansson
 postern-milter_SRC := $(wildcard milter/*.c)
@@ -57,6 +58,8 @@ PLUGIN      := $(BUILD)/libpostern_oauth.so
 SASLDIR     ?= /usr/lib/$(shell $(CC) -print-multiarch)/sasl2
 postern-health_SRC := $(wildcard health/*.c)
 postern-health_LIBS := $(LIB_LIBS)
+postern-signer_SRC := $(wildcard signer/*.c)
+postern-signer_LIBS := -lseccomp $(LIB_LIBS)
 
 TESTS       := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 TARGETS     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -101,6 +104,10 @@ endef
 $(BUILD)/tests/unit/test_broker: $(addprefix $(BUILD)/,tests/unit/test_broker.o broker/account.o broker/answer.o \
     broker/keep.o libpostern.a)
 	$(call test_program,-lcmocka -ljansson)
+$(BUILD)/tests/unit/test_key_service: $(addprefix $(BUILD)/,tests/unit/test_key_service.o signer/answer.o libpostern.a)
+	$(call test_program,-lcmocka)
+$(BUILD)/tests/unit/test_confine: $(addprefix $(BUILD)/,tests/unit/test_confine.o signer/confine.o libpostern.a)
+	$(call test_program,-lcmocka -lseccomp)
 $(BUILD)/tests/unit/test_sasl_plugin: $(BUILD)/tests/unit/test_sasl_plugin.o $(BUILD)/sasl/oauth.o
 	$(call test_program,-lcmocka -lsasl2)
 $(BUILD)/tests/fuzz/replay_token_answer: $(addprefix $(BUILD)/,tests/fuzz/fuzz_token_answer.o tests/fuzz/replay.o \
@@ -179,21 +186,26 @@ demo run: deps
 	$(Q)$(PYTHON) tests/demo/$@.py $(BUILD)
 
 bench: deps
-	$(Q)scripts/deps postfwd opendkim opendmarc postfix-policyd-spf-python iproute2
+	$(Q)scripts/deps postfwd opendkim opendmarc postfix-policyd-spf-python rspamd iproute2
 	$(Q)$(MAKE) --no-print-directory all $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 	$(Q)$(PYTHON) tests/bench/bench.py $(BUILD) docs/performance.md $(BENCHFLAGS)
 
 deps:
 	$(Q)scripts/deps
 
-MAN := $(wildcard docs/man/*.[158])
+MAN     := $(wildcard docs/man/*.[158])
+DAEMONS := $(filter-out postern,$(PROGS))
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(DOCDIR)/postfix-conf \
 	    $(addprefix $(DESTDIR)$(MANDIR)/man,1 5 8) \
 	    $(addprefix $(DESTDIR)$(SYSCONFDIR)/postern/,conf.d aliases.d)
 	install -m 755 $(BUILD)/postern $(DESTDIR)$(BINDIR)
-	install -m 755 $(BUILD)/postern-milter $(BUILD)/postern-policy $(BUILD)/postern-broker $(BUILD)/postern-health \
-	    $(DESTDIR)$(SBINDIR)
+	install -m 755 $(DAEMONS:%=$(BUILD)/%) $(DESTDIR)$(SBINDIR)
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/systemd/system $(DAEMONS:%=systemd/%.service)
+	sed -i 's,/usr/local/sbin/,$(SBINDIR)/,' $(DAEMONS:%=$(DESTDIR)$(LIBDIR)/systemd/system/%.service)
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/systemd/system/postern-.service.d systemd/postern-.service.d/*
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/sysusers.d systemd/sysusers.d/*
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR)/tmpfiles.d systemd/tmpfiles.d/*
 	install -d $(DESTDIR)$(SASLDIR)
 	install -m 644 $(PLUGIN) $(DESTDIR)$(SASLDIR)
 	for page in $(MAN); do install -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}; done
@@ -214,4 +226,4 @@ format:
 clean:
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

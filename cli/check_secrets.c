@@ -14,8 +14,9 @@
 /* -- secrets, as postern-policy reads them --------------------------------------------- */
 
 static enum pn_status
-read_secret(const struct check *check, const struct pn_relay *relay, struct pn_error *err)
+read_secret(const struct check *check, const void *about, struct pn_error *err)
 {
+	const struct pn_relay *relay = about;
 	struct pn_token token;
 	struct pn_str secret;
 	enum pn_status st;
@@ -42,9 +43,8 @@ become(uid_t user)
 	    && setuid(user) == 0;
 }
 
-/* In a process of its own, which can become that user and end. */
-static enum pn_status
-read_secret_as_policy(const struct check *check, const struct pn_relay *relay, struct pn_error *err)
+enum pn_status
+check_as_user(const struct check *check, uid_t user, check_act *act, const void *about, struct pn_error *err)
 {
 	enum pn_status st = PN_TEMPFAIL;
 	int ends[2], status = 0;
@@ -57,9 +57,8 @@ read_secret_as_policy(const struct check *check, const struct pn_relay *relay, s
 	if (pid == 0) {
 		struct pn_error fault = { "" };
 
-		st = become(check->policy_user)
-		    ? read_secret(check, relay, &fault)
-		    : pn_fail(&fault, PN_TEMPFAIL, "cannot try as user %u", (unsigned)check->policy_user);
+		st = become(user) ? act(check, about, &fault)
+				  : pn_fail(&fault, PN_TEMPFAIL, "cannot try as user %u", (unsigned)user);
 		(void)!write(ends[1], fault.text, sizeof(fault.text));
 		_exit((int)st);
 	}
@@ -80,7 +79,8 @@ check_secret(struct check *check, const struct pn_relay *relay)
 
 	if (relay->user.n == 0 || relay->login == PN_LOGIN_CERTIFICATE)
 		return;
-	st = check->policy_runs ? read_secret_as_policy(check, relay, &err) : read_secret(check, relay, &err);
+	st = check->policy_runs ? check_as_user(check, check->policy_user, read_secret, relay, &err)
+				: read_secret(check, relay, &err);
 	if (st != PN_OK)
 		finding(check, LEVEL_ERROR, "relays",
 		    oauth ? PN_STR("start postern-broker; its log says what is missing")
@@ -143,19 +143,6 @@ check_plugins(struct check *check, enum pn_login login)
 		    PN_STR_ARG(r->name), plugin);
 		return;
 	}
-}
-
-/* As postern-milter will read them when it starts. */
-static void
-check_signing(struct check *check)
-{
-	struct pn_signer *signer = NULL;
-	struct pn_error err = { "" };
-
-	if (pn_signer_open(&check->cli->config->sign, NULL, &signer, &err) != PN_OK)
-		finding(check, LEVEL_ERROR, "signing", PN_STR("postern keys make DOMAIN makes keys and tables"),
-		    "postern-milter will not start: %s", err.text);
-	pn_signer_close(signer);
 }
 
 void

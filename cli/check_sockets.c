@@ -105,6 +105,18 @@ receive(int fd, unsigned char *p, size_t n)
 	return true;
 }
 
+static bool
+find_peer(int fd, uid_t *user)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		return false;
+	*user = peer.uid;
+	return true;
+}
+
 /* Option negotiation of milter protocol 6, as Postfix 3.7 offers it. */
 static const char *
 ask_milter(struct check *check, int fd)
@@ -114,7 +126,7 @@ ask_milter(struct check *check, int fd)
 	static const unsigned char quit[] = { 0, 0, 0, 1, 'Q' };
 	unsigned char answer[17];
 
-	(void)check;
+	check->milter_runs = find_peer(fd, &check->milter_user);
 	if (send(fd, offer, sizeof(offer), MSG_NOSIGNAL) != (ssize_t)sizeof(offer))
 		return "does not listen to what it is sent";
 	if (!receive(fd, answer, sizeof(answer)))
@@ -125,24 +137,15 @@ ask_milter(struct check *check, int fd)
 	return NULL;
 }
 
-/* The first catchall is an address that every daemon with this configuration knows. */
+/* One netstring for another. */
 static const char *
-ask_map(struct check *check, int fd)
+ask_netstring(struct check *check, int fd, struct pn_str question, struct pn_str *answer)
 {
-	const struct pn_directory *directory = &check->cli->config->directory;
-	struct pn_str question = pn_arena_printf(check->arena, "recipient " PN_STR_FMT,
-	    PN_STR_ARG(directory->domain_count > 0 ? directory->domains[0].catchall : PN_STR("postmaster")));
 	struct pn_netstring parser;
 	struct pn_buf request;
 	const char *fault = NULL;
-	struct pn_str answer = PN_STR_EMPTY;
 	enum pn_status st = PN_NOT_FOUND;
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
 
-	check->policy_runs = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-	if (check->policy_runs)
-		check->policy_user = peer.uid;
 	pn_buf_init(&request, ANSWER_MAX);
 	pn_netstring_init(&parser, ANSWER_MAX);
 	pn_netstring_add(&request, question);
@@ -155,17 +158,53 @@ ask_map(struct check *check, int fd)
 		if (!receive(fd, &byte, 1))
 			fault = "does not answer";
 		else
-			st = pn_netstring_push(&parser, &in, &answer);
+			st = pn_netstring_push(&parser, &in, answer);
 	}
 	if (fault == NULL && st != PN_OK)
-		fault = "does not speak the socketmap protocol";
-	else if (fault == NULL && pn_str_starts(answer, PN_STR("NOTFOUND")) && directory->domain_count > 0)
+		fault = "does not speak the protocol";
+	else if (fault == NULL)
+		*answer = pn_arena_dup(check->arena, *answer);
+	pn_netstring_done(&parser);
+	pn_buf_done(&request);
+	return fault;
+}
+
+/* The first catchall is an address that every daemon with this configuration knows. */
+static const char *
+ask_map(struct check *check, int fd)
+{
+	const struct pn_directory *directory = &check->cli->config->directory;
+	struct pn_str question = pn_arena_printf(check->arena, "recipient " PN_STR_FMT,
+	    PN_STR_ARG(directory->domain_count > 0 ? directory->domains[0].catchall : PN_STR("postmaster")));
+	struct pn_str answer = PN_STR_EMPTY;
+	const char *fault = ask_netstring(check, fd, question, &answer);
+
+	check->policy_runs = find_peer(fd, &check->policy_user);
+	if (fault == NULL && pn_str_starts(answer, PN_STR("NOTFOUND")) && directory->domain_count > 0)
 		fault = "does not know the catchall address: it runs with another configuration; reload it";
 	else if (fault == NULL
 	    && (pn_str_starts(answer, PN_STR("TEMP")) || pn_str_starts(answer, PN_STR("PERM"))))
 		fault = "cannot answer now; its log says why";
-	pn_netstring_done(&parser);
-	pn_buf_done(&request);
+	return fault;
+}
+
+/* The first key that is of one domain; without one, what is no question. */
+static const char *
+ask_signer(struct check *check, int fd)
+{
+	struct pn_key_table keys = check_keys(check);
+	struct pn_str question = PN_STR("public"), answer = PN_STR_EMPTY;
+	const char *fault;
+
+	for (size_t i = 0; i < keys.n && question.n == 6; i++)
+		if (!pn_str_eq(keys.v[i].domain, PN_STR("%")))
+			question = pn_arena_printf(check->arena, "public " PN_STR_FMT " " PN_STR_FMT " " PN_STR_FMT,
+			    PN_STR_ARG(keys.v[i].name), PN_STR_ARG(keys.v[i].domain), PN_STR_ARG(keys.v[i].selector));
+	fault = ask_netstring(check, fd, question, &answer);
+	if (fault == NULL && pn_str_starts(answer, PN_STR("NOTFOUND")))
+		fault = "does not know the first key of sign_key_table: reload it";
+	else if (fault == NULL && !pn_str_starts(answer, question.n == 6 ? PN_STR("PERM") : PN_STR("OK")))
+		fault = "cannot answer now; its log says why";
 	return fault;
 }
 
@@ -192,6 +231,7 @@ struct wanted {
 	const char *program;
 	struct pn_str address;
 	bool needed;
+	bool by_postfix;		/* it is Postfix that comes */
 	const char *(*ask)(struct check *check, int fd);
 };
 
@@ -264,7 +304,8 @@ check_socket(struct check *check, const struct wanted *w)
 		    "%s: %s is no socket", w->key, path);
 		return;
 	}
-	check_reach(check, w, path);
+	if (w->by_postfix)
+		check_reach(check, w, path);
 	check_answer(check, w, path);
 }
 
@@ -279,10 +320,13 @@ check_sockets(struct check *check)
 	for (size_t i = 0; i < config->relays.n; i++)
 		relays = relays || config->relays.v[i].active;
 	check_socket(check,
-	    &(struct wanted) { "milter_socket", "postern-milter", config->milter_socket, true, ask_milter });
+	    &(struct wanted) { "milter_socket", "postern-milter", config->milter_socket, true, true, ask_milter });
 	check_socket(check, &(struct wanted) { "map_socket", "postern-policy", config->map_socket,
-	    mixed || relays, ask_map });
+	    mixed || relays, true, ask_map });
 	if (relays && config->policy_socket.n > 0)
 		check_socket(check, &(struct wanted) { "policy_socket", "postern-policy",
-		    config->policy_socket, true, ask_policy });
+		    config->policy_socket, true, true, ask_policy });
+	if (config->sign.socket.n > 0)
+		check_socket(check, &(struct wanted) { "signer_socket", "postern-signer", config->sign.socket,
+		    config->sign.signing_table.n > 0, false, ask_signer });
 }

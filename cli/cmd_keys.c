@@ -79,7 +79,7 @@ begin_writing(struct keys *k)
 	if (!k->print && (k->files.key_path[0] == '\0' || k->files.signing_path[0] == '\0'))
 		return cli_misuse(k->cli,
 		    "sign_key_table and sign_table are not configured; set them, or use make --print");
-	if (keys_make_folder(top, &err) != PN_OK || keys_make_folder(folder, &err) != PN_OK)
+	if (keys_make_folder(k, top, &err) != PN_OK || keys_make_folder(k, folder, &err) != PN_OK)
 		return cli_fail(PN_TEMPFAIL, "%s", err.text);
 	k->lock = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->lock < 0 || flock(k->lock, LOCK_EX | LOCK_NB) != 0)

@@ -63,6 +63,12 @@ keys_entry(const struct keys *k, struct pn_str name)
 	return NULL;
 }
 
+const char *
+keys_daemons(const struct keys *k)
+{
+	return k->cli->config->sign.socket.n > 0 ? "postern-signer, then postern-milter" : "postern-milter";
+}
+
 bool
 keys_signs(const struct keys *k, struct pn_str name)
 {
@@ -74,23 +80,24 @@ keys_signs(const struct keys *k, struct pn_str name)
 
 /* -- files -------------------------------------------------------------------------------------- */
 
-/* To the user that the daemons run as, where there is one. */
+/* To the user that the daemon which reads them runs as, where there is one. */
 static void
-hand_over(const char *path)
+hand_over(const struct keys *k, const char *path)
 {
+	const char *name = k->cli->config->sign.socket.n > 0 ? "postern-signer" : "postern";
 	struct passwd user, *found = NULL;
 	char names[16384];
 
-	if (geteuid() == 0 && getpwnam_r("postern", &user, names, sizeof(names), &found) == 0
+	if (geteuid() == 0 && getpwnam_r(name, &user, names, sizeof(names), &found) == 0
 	    && found != NULL)
 		(void)!chown(path, found->pw_uid, found->pw_gid);
 }
 
 enum pn_status
-keys_make_folder(const char *path, struct pn_error *err)
+keys_make_folder(const struct keys *k, const char *path, struct pn_error *err)
 {
 	if (mkdir(path, 0700) == 0)
-		hand_over(path);
+		hand_over(k, path);
 	else if (errno != EEXIST)
 		return pn_fail(err, PN_TEMPFAIL, "%s: %s", path, strerrordesc_np(errno));
 	return PN_OK;
@@ -108,7 +115,7 @@ keys_make_file(const struct keys *k, struct pn_str selector, enum pn_dkim_key_ty
 		return st;
 	st = pn_dkim_key_write(key, path, err);
 	if (st == PN_OK)
-		hand_over(path);
+		hand_over(k, path);
 	pn_dkim_key_free(key);
 	return st;
 }

@@ -30,7 +30,7 @@ struct pn_str keys_free_selector(const struct keys *k, struct pn_strs taken);
 bool keys_has_selector(const struct keys *k, struct pn_str selector);
 
 /* The folder of keys, for the daemons' eyes only; one that is there stays as it is. */
-PN_CHECK enum pn_status keys_make_folder(const char *path, struct pn_error *err);
+PN_CHECK enum pn_status keys_make_folder(const struct keys *k, const char *path, struct pn_error *err);
 /* Makes the private key; one that is there stays (PN_INVALID).  Status as pn_dkim_key_write(). */
 PN_CHECK enum pn_status keys_make_file(const struct keys *k, struct pn_str selector,
     enum pn_dkim_key_type type, unsigned bits, struct pn_error *err);
@@ -38,6 +38,9 @@ PN_CHECK enum pn_status keys_make_file(const struct keys *k, struct pn_str selec
 struct pn_str keys_table_line(const struct keys *k, struct pn_str selector, enum pn_dkim_key_type type);
 struct pn_str
 keys_signing_line(const struct keys *k, struct pn_str author, struct pn_str name, struct pn_str identity);
+
+/* Who reads keys and tables, in the order in which they are to be reloaded. */
+const char *keys_daemons(const struct keys *k);
 
 /* The row of a name; NULL: there is none. */
 const struct pn_key_entry *keys_entry(const struct keys *k, struct pn_str name);

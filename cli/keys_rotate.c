@@ -232,8 +232,8 @@ switch_over(struct rotation *r, struct pn_error *err)
 	if (rotation_write(r, err) != PN_OK)
 		return cli_fail(PN_TEMPFAIL, "%s", err->text);
 	say(r, "the next key signs from now on", 0,
-	    "reload postern-milter; leave the old record where it is, for mail that "
-	    "is still on its way, and run this again later");
+	    pn_arena_printf(r->k->arena, "reload %s; leave the old record where it is, for mail that is still on its "
+		"way, and run this again later", keys_daemons(r->k)).p);
 	return end_run(r, (int64_t)(r->since + r->k->keep_days * DAY), EX_OK);
 }
 
@@ -342,7 +342,7 @@ retire(struct rotation *r, struct pn_error *err)
 		return cli_fail(st, "%s", err->text);
 	rotation_remove(r);
 	r->phase = PHASE_NONE;
-	say(r, "the old key is removed", 0, "reload postern-milter");
+	say(r, "the old key is removed", 0, pn_arena_printf(r->k->arena, "reload %s", keys_daemons(r->k)).p);
 	return end_run(r, 0, EX_OK);
 }
 

@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "postern/clock.h"
+#include "postern/key_client.h"
 #include "postern/log.h"
 
 struct snapshot {
@@ -66,13 +67,18 @@ static enum pn_status
 open_signer(const struct pn_config *config, struct pn_signer **signer)
 {
 	struct pn_authenticator *a = state_authenticator();
+	bool there = config->sign.socket.n > 0;
+	struct pn_key_service service;
 	struct pn_dns dns;
 	struct pn_error err = { "" };
-	enum pn_status st;
+	enum pn_status st = PN_OK;
 
 	if (a != NULL)
 		dns = pn_authenticator_dns(a);
-	st = pn_signer_open(&config->sign, a == NULL ? NULL : &dns, signer, &err);
+	if (there)
+		st = pn_key_client_open(config->sign.socket, &service, &err);
+	if (st == PN_OK)
+		st = pn_signer_open(&config->sign, a == NULL ? NULL : &dns, there ? &service : NULL, signer, &err);
 	if (st != PN_OK)
 		pn_log(PN_LOG_ERROR, "%s", err.text);
 	return st;
@@ -184,6 +190,7 @@ state_open(const char *path, bool debug)
 	struct pn_config *config;
 	struct pn_signer *signer;
 	struct pn_error err = { "" };
+	enum pn_status st;
 
 	config_path = path;
 	always_debug = debug;
@@ -196,9 +203,10 @@ state_open(const char *path, bool debug)
 		pn_config_free(config);
 		return EX_UNAVAILABLE;
 	}
-	if (open_authenticator(config) != PN_OK || open_signer(config, &signer) != PN_OK) {
+	st = open_authenticator(config);
+	if (st != PN_OK || open_signer(config, &signer) != PN_OK) {
 		pn_config_free(config);
-		return EX_CONFIG;
+		return st == PN_TEMPFAIL ? EX_UNAVAILABLE : EX_CONFIG;
 	}
 	if (apply(config) != PN_OK) {
 		pn_signer_close(signer);

@@ -49,6 +49,7 @@ struct pn_sign_config {
 	bool all;				/* with every key that matches, not only the first */
 	bool check_published;			/* the DNS must have the other half */
 	pn_key_ring_read *read_key;		/* pn_config_secret() */
+	struct pn_str socket;			/* of postern-signer, which alone reads the keys; "" = who signs does */
 };
 
 #endif

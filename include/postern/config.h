@@ -134,13 +134,16 @@ PN_CHECK enum pn_status pn_config_print(const char *path, enum pn_config_print w
 /* Is it the group `postern`, which may read secrets? */
 bool pn_config_is_our_group(gid_t gid);
 
+/* Is it root, the user of this process, or one that our programs run as: `postern`, `postern-signer`? */
+bool pn_config_is_our_user(uid_t uid);
+
 /* The generated texts: the sample file and the key part of postern.conf(5), in
  * mdoc with one .Ss per section. */
 void pn_config_sample(struct pn_buf *out);
 void pn_config_manual(struct pn_buf *out);
 
 /* Reads a secret from a file: a regular file, not readable by group or others
- * (except readable by group `postern`), owned by root, the current user or `postern`, at
+ * (except readable by group `postern`), owned by one of our users, at
  * most 4 kB.  Line ends at its end do not count.
  *
  * PN_OK        *out, in the arena

@@ -8,6 +8,7 @@
 #define POSTERN_DKIM_KEY_H
 
 #include "postern/dns.h"
+#include "postern/key_service.h"
 #include "postern/known.h"
 
 enum pn_dkim_key_type {
@@ -40,9 +41,29 @@ PN_CHECK enum pn_status pn_dkim_key_write(const struct pn_dkim_key *key, const c
 void pn_dkim_key_free(struct pn_dkim_key *key);		/* NULL is fine */
 
 enum pn_dkim_key_type pn_dkim_key_type(const struct pn_dkim_key *key);
-unsigned pn_dkim_key_bits(const struct pn_dkim_key *key);
+unsigned pn_dkim_key_bits(const struct pn_dkim_key *key);	/* 0: another process has it */
+
+/* A key that another process has: its public half is asked for now, each signature later.
+ * name: "NAME DOMAIN SELECTOR" as in key_service.h; the service must outlive the key.
+ * PN_OK         *out, to be freed; it cannot be written
+ * PN_NOT_FOUND  the other process knows no such key
+ * PN_INVALID    it has no usable one; PN_TEMPFAIL: it does not answer, or cannot tell now */
+PN_CHECK enum pn_status pn_dkim_key_ask(const struct pn_key_service *service, struct pn_str name,
+    struct pn_dkim_key **out, struct pn_error *err);
+
+/* -- signing -- */
+
+enum { PN_DKIM_HASH_SIZE = 32, PN_DKIM_SIGNATURE_SIZE = PN_DKIM_RSA_MAX / 8 };	/* bytes; SHA-256 */
+
+/* PN_OK: the signature of the hash, of *n bytes.  PN_TEMPFAIL: OpenSSL does not sign; of a key that another
+ * process has also what pn_dkim_key_ask() says. */
+PN_CHECK enum pn_status pn_dkim_key_sign(const struct pn_dkim_key *key, const unsigned char hash[PN_DKIM_HASH_SIZE],
+    unsigned char out[PN_DKIM_SIGNATURE_SIZE], size_t *n, struct pn_error *err);
 
 /* -- what is published -- */
+
+/* p= of its record, as long as the key. */
+struct pn_str pn_dkim_key_published(const struct pn_dkim_key *key);
 
 /* "v=DKIM1; k=rsa; p=..." in the arena. */
 struct pn_str pn_dkim_key_record(const struct pn_dkim_key *key, struct pn_arena *arena);

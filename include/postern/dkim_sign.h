@@ -12,8 +12,6 @@
 
 /* -- the hash of the body (bh=), of one thread at a time -- */
 
-enum { PN_DKIM_HASH_SIZE = 32 };	/* SHA-256 */
-
 struct pn_dkim_body;
 
 struct pn_dkim_body *pn_dkim_body_new(bool relaxed);
@@ -52,7 +50,7 @@ struct pn_dkim_signing {
  * PN_INVALID   no From, a signer's names are none, or its identity is outside of its domain
  * PN_LIMIT     fields that cannot all be signed: one name occurs too often, the header is too large, or a line
  *              of it too long
- * PN_TEMPFAIL  OpenSSL does not sign */
+ * PN_TEMPFAIL  a key does not sign: pn_dkim_key_sign() */
 PN_CHECK enum pn_status pn_dkim_sign(struct pn_fields fields, const unsigned char body[PN_DKIM_HASH_SIZE],
     const struct pn_dkim_signer *signers, size_t n, const struct pn_dkim_signing *how, struct pn_arena *arena,
     struct pn_field *out, struct pn_error *err);

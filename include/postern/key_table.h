@@ -53,6 +53,7 @@ PN_CHECK enum pn_status pn_signing_table_parse(struct pn_str text, bool patterns
     struct pn_signing_table *out, struct pn_error *err);
 
 struct pn_signing_key {
+	struct pn_str name;			/* in the KeyTable */
 	struct pn_str domain, selector;		/* d=, s= */
 	struct pn_str identity;			/* i=; "" = none, also when it were outside of d= */
 	struct pn_str key;			/* as in pn_key_entry */
@@ -67,6 +68,13 @@ enum { PN_SIGNING_KEYS = 8 };			/* for one mail */
 PN_CHECK enum pn_status pn_signing_find(const struct pn_signing_table *signing,
     const struct pn_key_table *keys, struct pn_str address, bool all, struct pn_arena *arena, struct pn_signing_key out[PN_SIGNING_KEYS],
     size_t *n, struct pn_error *err);
+
+/* The key of a name, as it signs for that domain; without an identity.
+ * PN_OK         *out
+ * PN_NOT_FOUND  no such name, or it is of another domain
+ * PN_INVALID    no host name, or the path is too long; err says */
+PN_CHECK enum pn_status pn_key_table_find(const struct pn_key_table *keys, struct pn_str name, struct pn_str domain,
+    struct pn_arena *arena, struct pn_signing_key *out, struct pn_error *err);
 
 /* Does it begin with "/", "./" or "../"? */
 bool pn_key_is_path(struct pn_str key);

@@ -4,6 +4,9 @@
  * signed with the keys of its author, and never with one that the world would not
  * verify: the published key must be the other half.
  *
+ * The keys are files, or another process has them: then no private key is in this one, and a mail that it does not
+ * sign in time is not signed.
+ *
  * Thread-safe; a changed file counts for the next signer.
  */
 #ifndef POSTERN_SIGNER_H
@@ -16,17 +19,25 @@
 
 struct pn_signer;
 
-/* dns: to see what is published; NULL does not look.  Every key that has a path
- * without "%" is read now.
+/* dns: to see what is published; NULL does not look.  service: the process that has the keys, which is asked
+ * for each when it is first needed; it is taken over, and closed also when this fails.  NULL: keys are files, and
+ * every one that has a path without "%" is read now.
  * PN_OK         *out; NULL where no SigningTable is configured
  * PN_INVALID    a table or a key is wrong; err names file and line
  * PN_TEMPFAIL   a file cannot be read */
 PN_CHECK enum pn_status pn_signer_open(const struct pn_sign_config *config, const struct pn_dns *dns,
-    struct pn_signer **out, struct pn_error *err);
+    const struct pn_key_service *service, struct pn_signer **out, struct pn_error *err);
 void pn_signer_close(struct pn_signer *signer);	/* NULL is fine */
 
 /* How the body is to be hashed for it: pn_dkim_body_new(). */
 bool pn_signer_relaxed_body(const struct pn_signer *signer);
+
+/* The key of a line of the KeyTable, for who signs for others.
+ * PN_OK         *out, as long as the signer
+ * PN_NOT_FOUND  the table has no such line for that domain and selector
+ * PN_INVALID, PN_TEMPFAIL, PN_LIMIT  it cannot be had: pn_key_ring_get() */
+PN_CHECK enum pn_status pn_signer_key(struct pn_signer *signer, struct pn_str name, struct pn_str domain,
+    struct pn_str selector, struct pn_arena *arena, const struct pn_dkim_key **out, struct pn_error *err);
 
 struct pn_signed {
 	struct pn_field *fields;	/* to be put above all others, the last one first */

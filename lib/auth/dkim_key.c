@@ -30,7 +30,7 @@ pn_dkim_key_type(const struct pn_dkim_key *key)
 unsigned
 pn_dkim_key_bits(const struct pn_dkim_key *key)
 {
-	return (unsigned)EVP_PKEY_get_bits(key->pkey);
+	return key->pkey == NULL ? 0 : (unsigned)EVP_PKEY_get_bits(key->pkey);
 }
 
 void
@@ -40,6 +40,7 @@ pn_dkim_key_free(struct pn_dkim_key *key)
 		return;
 	EVP_PKEY_free(key->pkey);	/* OpenSSL cleanses it */
 	free(key->published);
+	free(key->name);
 	free(key);
 }
 
@@ -227,6 +228,12 @@ pn_dkim_key_write(const struct pn_dkim_key *key, const char *path, struct pn_err
 }
 
 /* -- the public half -- */
+
+struct pn_str
+pn_dkim_key_published(const struct pn_dkim_key *key)
+{
+	return pn_str_c(key->published);
+}
 
 struct pn_str
 pn_dkim_key_record(const struct pn_dkim_key *key, struct pn_arena *arena)

@@ -7,9 +7,11 @@
 #include "postern/dkim_key.h"
 
 struct pn_dkim_key {
-	EVP_PKEY *pkey;
+	EVP_PKEY *pkey;			/* NULL: another process has it */
 	enum pn_dkim_key_type type;
 	char *published;		/* p= of its record; of malloc(): OpenSSL takes long to write it */
+	const struct pn_key_service *service;	/* of the other process, and its name there; else NULL */
+	char *name;
 };
 
 #endif

@@ -1,8 +1,5 @@
 #include "postern/dkim_sign.h"
 
-#include <openssl/err.h>
-#include <openssl/rsa.h>
-
 #include "dkim_canon.h"
 #include "dkim_key_internal.h"
 #include "dkim_signature.h"
@@ -13,7 +10,6 @@ enum {
 	OCCURRENCES = 16,		/* of one name */
 	LINE = 72,
 	B_LINE = 64,
-	SIGNATURE_SIZE = PN_DKIM_RSA_MAX / 8,
 };
 
 /* RFC 6376 section 5.4.1, and what a mail program shows or acts on.  once: there is one at most, and h= names
@@ -140,31 +136,6 @@ base64(const unsigned char *bytes, size_t n, struct pn_arena *arena)
 	return pn_str_n((const char *)text, (size_t)EVP_EncodeBlock(text, bytes, (int)n));
 }
 
-static bool
-sign_rsa(EVP_PKEY *pkey, const unsigned char *hash, unsigned char *out, size_t *n)
-{
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	bool ok = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1
-	    && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1
-	    && EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1
-	    && EVP_PKEY_sign(ctx, out, n, hash, PN_DKIM_HASH_SIZE) == 1;
-
-	EVP_PKEY_CTX_free(ctx);
-	return ok;
-}
-
-/* RFC 8463 section 3: what is signed is the hash. */
-static bool
-sign_ed25519(EVP_PKEY *pkey, const unsigned char *hash, unsigned char *out, size_t *n)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1
-	    && EVP_DigestSign(ctx, out, n, hash, PN_DKIM_HASH_SIZE) == 1;
-
-	EVP_MD_CTX_free(ctx);
-	return ok;
-}
-
 static enum pn_status
 check_signer(const struct pn_dkim_signer *signer, struct pn_error *err)
 {
@@ -234,15 +205,14 @@ static enum pn_status
 sign(struct work *work, const struct pn_dkim_signer *signer, struct pn_field *out, struct pn_error *err)
 {
 	struct pn_field field = { PN_STR("DKIM-Signature"), unsigned_field(work, signer) };
-	unsigned char hash[PN_DKIM_HASH_SIZE], bytes[SIGNATURE_SIZE];
-	size_t n = sizeof(bytes);
+	unsigned char hash[PN_DKIM_HASH_SIZE], bytes[PN_DKIM_SIGNATURE_SIZE];
+	size_t n;
 
-	if (!hash_header(work, &field, hash) || !(signer->key->type == PN_DKIM_RSA ? sign_rsa : sign_ed25519)(
-	    signer->key->pkey, hash, bytes, &n)) {
-		ERR_clear_error();
-		return pn_fail(err, PN_TEMPFAIL, "OpenSSL does not sign for " PN_STR_FMT,
-		    PN_STR_ARG(signer->domain));
-	}
+	if (!hash_header(work, &field, hash))
+		return pn_fail(err, PN_TEMPFAIL, "the header cannot be hashed");
+	if (pn_dkim_key_sign(signer->key, hash, bytes, &n, err) != PN_OK)
+		return pn_fail_in(err, PN_TEMPFAIL, PN_STR_FMT "/" PN_STR_FMT, PN_STR_ARG(signer->domain),
+		    PN_STR_ARG(signer->selector));
 	field.raw = signed_field(field.raw, bytes, n, work->arena);
 	*out = field;
 	return PN_OK;

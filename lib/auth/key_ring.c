@@ -15,6 +15,7 @@ struct entry {
 
 struct pn_key_ring {
 	pn_key_ring_read *read;
+	const struct pn_key_service *service;	/* or NULL */
 	pthread_mutex_t lock;
 	struct entry *v;		/* by name */
 	size_t n, cap;
@@ -28,6 +29,15 @@ pn_key_ring_new(pn_key_ring_read *read)
 	if (ring == NULL || pthread_mutex_init(&ring->lock, NULL) != 0)
 		pn_out_of_memory();
 	ring->read = read;
+	return ring;
+}
+
+struct pn_key_ring *
+pn_key_ring_of_service(const struct pn_key_service *service)
+{
+	struct pn_key_ring *ring = pn_key_ring_new(NULL);
+
+	ring->service = service;
 	return ring;
 }
 
@@ -93,6 +103,8 @@ load(const struct pn_key_ring *ring, struct pn_str key, struct pn_dkim_key **out
 	struct pn_str text;
 	enum pn_status st;
 
+	if (ring->service != NULL)
+		return pn_dkim_key_ask(ring->service, key, out, err);
 	if (!pn_key_is_path(key))
 		return pn_dkim_key_parse(key, out, err);
 	if (pn_str_find(key, '\0') != PN_STR_NONE)
@@ -109,27 +121,52 @@ load(const struct pn_key_ring *ring, struct pn_str key, struct pn_dkim_key **out
 	return st;
 }
 
+static struct pn_dkim_key *
+look_up(struct pn_key_ring *ring, struct pn_str name)
+{
+	size_t at = find(ring, name);
+
+	return at < ring->n && pn_str_eq(ring->v[at].name, name) ? ring->v[at].key : NULL;
+}
+
+/* The key, or the one that another thread has kept meanwhile. */
+static enum pn_status
+keep(struct pn_key_ring *ring, struct pn_str name, struct pn_dkim_key *fresh, const struct pn_dkim_key **out,
+    struct pn_error *err)
+{
+	struct pn_dkim_key *kept = look_up(ring, name);
+
+	if (kept == NULL && ring->n < PN_KEY_RING_MAX) {
+		insert(ring, find(ring, name), name, fresh);
+		*out = fresh;
+		return PN_OK;
+	}
+	pn_dkim_key_free(fresh);
+	if (kept == NULL)
+		return pn_fail(err, PN_LIMIT, "more than %d keys", PN_KEY_RING_MAX);
+	*out = kept;
+	return PN_OK;
+}
+
 enum pn_status
 pn_key_ring_get(struct pn_key_ring *ring, struct pn_str key, const struct pn_dkim_key **out,
     struct pn_error *err)
 {
-	struct pn_dkim_key *found = NULL;
-	enum pn_status st = PN_OK;
-	size_t at;
+	struct pn_dkim_key *found;
+	enum pn_status st;
 
 	(void)pthread_mutex_lock(&ring->lock);
-	at = find(ring, key);
-	if (at < ring->n && pn_str_eq(ring->v[at].name, key))
-		found = ring->v[at].key;
-	else if (ring->n == PN_KEY_RING_MAX)
-		st = pn_fail(err, PN_LIMIT, "more than %d keys", PN_KEY_RING_MAX);
-	else {
-		st = load(ring, key, &found, err);
-		if (st == PN_OK)
-			insert(ring, at, key, found);
-	}
+	found = look_up(ring, key);
 	(void)pthread_mutex_unlock(&ring->lock);
-	if (st == PN_OK)
+	if (found != NULL) {
 		*out = found;
+		return PN_OK;
+	}
+	st = load(ring, key, &found, err);
+	if (st != PN_OK)
+		return st;
+	(void)pthread_mutex_lock(&ring->lock);
+	st = keep(ring, key, found, out, err);
+	(void)pthread_mutex_unlock(&ring->lock);
 	return st;
 }

@@ -171,6 +171,39 @@ find_key(const struct pn_key_table *keys, struct pn_str name)
 	return low < keys->n && pn_str_eq(keys->v[low].name, name) ? &keys->v[low] : NULL;
 }
 
+/* What the line gives for an author's domain, or for its own. */
+static enum pn_status
+key_for(const struct pn_key_entry *entry, struct pn_str domain, struct pn_arena *arena, struct pn_signing_key *out,
+    struct pn_error *err)
+{
+	*out = (struct pn_signing_key){ .name = entry->name, .selector = entry->selector };
+	out->domain = pn_str_eq(entry->domain, PN_STR("%")) ? domain : entry->domain;
+	if (!pn_dkim_is_name(out->domain))
+		return pn_fail(err, PN_INVALID, "KeyTable, line %zu: the author's domain is no host name",
+		    entry->line);
+	out->key = pn_key_is_path(entry->key) ? fill_in(entry->key, out->domain, arena) : entry->key;
+	if (out->key.n == 0)
+		return pn_fail(err, PN_INVALID, "KeyTable, line %zu: the path is too long", entry->line);
+	return PN_OK;
+}
+
+enum pn_status
+pn_key_table_find(const struct pn_key_table *keys, struct pn_str name, struct pn_str domain, struct pn_arena *arena,
+    struct pn_signing_key *out, struct pn_error *err)
+{
+	const struct pn_key_entry *entry = find_key(keys, name);
+	struct pn_signing_key found;
+	enum pn_status st = PN_NOT_FOUND;
+
+	if (entry != NULL)
+		st = key_for(entry, domain, arena, &found, err);
+	if (st == PN_NOT_FOUND || (st == PN_OK && !pn_str_eq(found.domain, domain)))
+		return pn_fail(err, PN_NOT_FOUND, "there is no key of that name and domain");
+	if (st == PN_OK)
+		*out = found;
+	return st;
+}
+
 static enum pn_status
 take(struct search *s, const struct pn_signing_entry *entry)
 {
@@ -179,20 +212,16 @@ take(struct search *s, const struct pn_signing_entry *entry)
 	struct pn_signing_key *out = &s->out[s->n];
 	struct pn_str identity = fill_in(entry->identity, s->domain, s->arena);
 	size_t at = pn_str_find_last(identity, '@');
+	enum pn_status st;
 
 	if (key == NULL)
 		return pn_fail(s->err, PN_INVALID, "SigningTable, line %zu: there is no key of that name",
 		    entry->line);
-	out->domain = pn_str_eq(key->domain, PN_STR("%")) ? s->domain : key->domain;
-	if (!pn_dkim_is_name(out->domain))
-		return pn_fail(s->err, PN_INVALID, "KeyTable, line %zu: the author's domain is no host name",
-		    key->line);
-	out->selector = key->selector;
-	out->key = pn_key_is_path(key->key) ? fill_in(key->key, out->domain, s->arena) : key->key;
-	if (out->key.n == 0)
-		return pn_fail(s->err, PN_INVALID, "KeyTable, line %zu: the path is too long", key->line);
-	out->identity = at != PN_STR_NONE && pn_dkim_is_below(pn_str_from(identity, at + 1), out->domain)
-	    ? identity : PN_STR_EMPTY;
+	st = key_for(key, s->domain, s->arena, out, s->err);
+	if (st != PN_OK)
+		return st;
+	if (at != PN_STR_NONE && pn_dkim_is_below(pn_str_from(identity, at + 1), out->domain))
+		out->identity = identity;
 	s->n++;
 	return PN_OK;
 }

@@ -344,7 +344,7 @@ use_forwarders(struct ub_ctx *unbound, struct pn_strs forwarders, struct pn_erro
 		(void)snprintf(text, sizeof(text), PN_STR_FMT, PN_STR_ARG(forwarders.v[i]));
 		if (strcmp(text, "system") == 0) {
 			if (ub_ctx_resolvconf(unbound, NULL) != 0)
-				return pn_fail(err, PN_TEMPFAIL, "/etc/resolv.conf names no name server; set dns_servers");
+				return pn_fail(err, PN_TEMPFAIL, "cannot read /etc/resolv.conf; mend it, or set dns_servers");
 		} else if (ub_ctx_set_fwd(unbound, text) != 0)
 			return pn_fail(err, PN_INVALID, "no address of a name server: \"%s\"", text);
 	}

@@ -21,7 +21,8 @@ struct pn_signer {
 	struct pn_arena *arena;		/* of the tables */
 	struct pn_key_table keys;
 	struct pn_signing_table signing;
-	struct pn_key_ring *ring;
+	struct pn_key_service service;
+	struct pn_key_ring *ring;	/* of the service, where there is one */
 };
 
 /* -- the tables --------------------------------------------------------------------- */
@@ -68,13 +69,23 @@ read_tables(struct pn_signer *s, struct pn_error *err)
 }
 
 static enum pn_status
-read_keys(struct pn_signer *s, struct pn_error *err)
+read_key(struct pn_signer *s, struct pn_str name, struct pn_error *err)
 {
 	const struct pn_dkim_key *key;
 
+	if (s->config.socket.n > 0 && !pn_key_is_path(name))
+		return pn_fail(err, PN_INVALID, "the key itself stands here, for postern-milter to read; put it "
+		    "into a file, or leave signer_socket empty");
+	if (s->service.ask != NULL || pn_str_find(name, '%') != PN_STR_NONE)
+		return PN_OK;
+	return pn_key_ring_get(s->ring, name, &key, err);
+}
+
+static enum pn_status
+read_keys(struct pn_signer *s, struct pn_error *err)
+{
 	for (size_t i = 0; i < s->keys.n; i++) {
-		enum pn_status st = pn_str_find(s->keys.v[i].key, '%') != PN_STR_NONE ? PN_OK
-		    : pn_key_ring_get(s->ring, s->keys.v[i].key, &key, err);
+		enum pn_status st = read_key(s, s->keys.v[i].key, err);
 
 		if (st != PN_OK)
 			return pn_fail_in(err, st == PN_NOT_FOUND ? PN_INVALID : st, PN_STR_FMT ":%zu",
@@ -83,16 +94,26 @@ read_keys(struct pn_signer *s, struct pn_error *err)
 	return PN_OK;
 }
 
+static void
+close_service(const struct pn_key_service *service)
+{
+	if (service->close != NULL)
+		service->close(service->ctx);
+}
+
 enum pn_status
-pn_signer_open(const struct pn_sign_config *config, const struct pn_dns *dns, struct pn_signer **out,
-    struct pn_error *err)
+pn_signer_open(const struct pn_sign_config *config, const struct pn_dns *dns, const struct pn_key_service *service,
+    struct pn_signer **out, struct pn_error *err)
 {
 	struct pn_signer *s;
 	enum pn_status st;
 
 	*out = NULL;
-	if (config->signing_table.n == 0)
+	if (config->signing_table.n == 0) {
+		if (service != NULL)
+			close_service(service);
 		return PN_OK;
+	}
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		pn_out_of_memory();
@@ -103,7 +124,9 @@ pn_signer_open(const struct pn_sign_config *config, const struct pn_dns *dns, st
 	s->arena = pn_arena_new(SIZE_MAX);
 	s->config.key_table = pn_arena_dup(s->arena, config->key_table);
 	s->config.signing_table = pn_arena_dup(s->arena, config->signing_table);
-	s->ring = pn_key_ring_new(config->read_key);
+	if (service != NULL)
+		s->service = *service;
+	s->ring = service != NULL ? pn_key_ring_of_service(&s->service) : pn_key_ring_new(config->read_key);
 	st = read_tables(s, err);
 	if (st == PN_OK)
 		st = read_keys(s, err);
@@ -120,6 +143,7 @@ pn_signer_close(struct pn_signer *s)
 	if (s == NULL)
 		return;
 	pn_key_ring_free(s->ring);
+	close_service(&s->service);
 	pn_arena_free(s->arena);
 	free(s);
 }
@@ -128,6 +152,32 @@ bool
 pn_signer_relaxed_body(const struct pn_signer *s)
 {
 	return s->config.relaxed_body;
+}
+
+/* -- one key ------------------------------------------------------------------------------- */
+
+static enum pn_status
+get_key(struct pn_signer *s, const struct pn_signing_key *k, struct pn_arena *arena, const struct pn_dkim_key **out,
+    struct pn_error *err)
+{
+	struct pn_str name = k->key;
+
+	if (s->service.ask != NULL)
+		name = pn_arena_printf(arena, PN_STR_FMT " " PN_STR_FMT " " PN_STR_FMT, PN_STR_ARG(k->name),
+		    PN_STR_ARG(k->domain), PN_STR_ARG(k->selector));
+	return pn_key_ring_get(s->ring, name, out, err);
+}
+
+enum pn_status
+pn_signer_key(struct pn_signer *s, struct pn_str name, struct pn_str domain, struct pn_str selector,
+    struct pn_arena *arena, const struct pn_dkim_key **out, struct pn_error *err)
+{
+	struct pn_signing_key key;
+	enum pn_status st = pn_key_table_find(&s->keys, name, domain, arena, &key, err);
+
+	if (st == PN_OK && !pn_str_eq(key.selector, selector))
+		st = pn_fail(err, PN_NOT_FOUND, "the key of that name has another selector");
+	return st == PN_OK ? get_key(s, &key, arena, out, err) : st;
 }
 
 /* -- one mail ------------------------------------------------------------------------------ */
@@ -156,9 +206,10 @@ usable_keys(struct pn_signer *s, const struct pn_signing_key *keys, size_t n, st
 	for (size_t i = 0; i < n; i++) {
 		const struct pn_dkim_key *key;
 
-		if (pn_key_ring_get(s->ring, keys[i].key, &key, &err) != PN_OK
+		if (get_key(s, &keys[i], arena, &key, &err) != PN_OK
 		    || !is_published(s->has_dns ? &dns : NULL, &keys[i], key, arena, &err)) {
-			pn_strs_add(&refused, pn_arena_dup(arena, pn_str_c(err.text)));
+			if (!pn_strs_has(refused.list, pn_str_c(err.text)))
+				pn_strs_add(&refused, pn_arena_dup(arena, pn_str_c(err.text)));
 			continue;
 		}
 		signers[used++] = (struct pn_dkim_signer){ keys[i].domain, keys[i].selector, keys[i].identity, key };

@@ -121,6 +121,9 @@ static const struct pn_key global_keys[] = {
 	    "Sign with every key that matches, as RSA and Ed25519, not only with the first", NULL },
 	{ "sign_check_published", BOOL(D, config.sign.check_published), "yes", 0, 0, NULL,
 	    "Do not sign with a key while the DNS has another one in its place", NULL },
+	{ "signer_socket", TEXT(D, config.sign.socket), "\"\"", 0, 4000, NULL,
+	    "Where postern-signer signs for postern-milter, which then needs no private key; with \"\" postern-milter "
+	    "reads the keys itself", "unix:/run/postern/signer.sock" },
 	{ "policy_contexts", LIST(D, config.policy_contexts), "{\"submission\"}", 0, 100, NULL,
 	    "Policy requests with one of these as policy_context are answered; others are told DUNNO", NULL },
 	{ "when_spent", CHOICE(D, config.when_spent, enum pn_when_spent), "queue", 0, 0, "queue refuse",

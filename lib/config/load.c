@@ -301,6 +301,8 @@ load_signing(struct pn_loader *l, enum pn_canonicalization canonicalization)
 	sign->relaxed_header = canonicalization == PN_RELAXED_RELAXED || canonicalization == PN_RELAXED_SIMPLE;
 	sign->relaxed_body = canonicalization == PN_RELAXED_RELAXED || canonicalization == PN_SIMPLE_RELAXED;
 	sign->read_key = pn_config_secret;
+	if (sign->socket.n > 0)
+		load_socket(l, "signer_socket", &sign->socket);
 	if (path.n == 0)
 		return;
 	if (sign->key_table.n == 0)
@@ -312,6 +314,8 @@ load_signing(struct pn_loader *l, enum pn_canonicalization canonicalization)
 	}
 	path = pn_path_beside(l->path, path, arena);
 	sign->signing_table = pn_arena_printf(arena, PN_STR_FMT PN_STR_FMT, PN_STR_ARG(kind), PN_STR_ARG(path));
+	if (pn_str_starts(sign->key_table, PN_STR("file:")))
+		sign->key_table = pn_str_from(sign->key_table, 5);
 	sign->key_table = pn_path_beside(l->path, sign->key_table, arena);
 }
 

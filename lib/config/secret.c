@@ -19,15 +19,19 @@ pn_config_is_our_group(gid_t gid)
 	    found->gr_gid == gid;
 }
 
-/* Root's, our own, or that of the user our programs run as. */
 static bool
-is_our_user(uid_t uid)
+is_user(const char *name, uid_t uid)
 {
 	struct passwd user, *found = NULL;
 	char names[16384];
 
-	return uid == 0 || uid == geteuid()
-	    || (getpwnam_r("postern", &user, names, sizeof(names), &found) == 0 && found != NULL && found->pw_uid == uid);
+	return getpwnam_r(name, &user, names, sizeof(names), &found) == 0 && found != NULL && found->pw_uid == uid;
+}
+
+bool
+pn_config_is_our_user(uid_t uid)
+{
+	return uid == 0 || uid == geteuid() || is_user("postern", uid) || is_user("postern-signer", uid);
 }
 
 static enum pn_status
@@ -37,7 +41,7 @@ check_file(const char *path, const struct stat *st, struct pn_error *err)
 
 	if (!S_ISREG(st->st_mode))
 		return pn_fail(err, PN_INVALID, "%s: is not a regular file; put the secret into one", path);
-	if (!is_our_user(st->st_uid))
+	if (!pn_config_is_our_user(st->st_uid))
 		return pn_fail(err, PN_INVALID, "%s: belongs to user %u; chown it to root", path,
 		    (unsigned)st->st_uid);
 	if (open_to == 040 && pn_config_is_our_group(st->st_gid))

@@ -1,4 +1,4 @@
-/* bench_sign KEY-TABLE SIGNING-TABLE AUTHOR SECONDS THREADS: mails of 2 kB hashed and signed, all that the
+/* bench_sign KEY-TABLE SIGNING-TABLE AUTHOR SECONDS THREADS [SIGNER-SOCKET]: mails of 2 kB hashed and signed, all that the
  * milter does for a signature but the protocol.  Beside it: `openssl speed rsa2048`. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -7,6 +7,7 @@
 
 #include "postern/clock.h"
 #include "postern/config.h"
+#include "postern/key_client.h"
 #include "postern/signer.h"
 
 enum { BODY = 1500, THREADS_MAX = 64, ARENA_LIMIT = 1 << 20 };
@@ -74,20 +75,22 @@ main(int argc, char **argv)
 {
 	struct pn_sign_config config = { .relaxed_header = true, .relaxed_body = true, .read_key = pn_config_secret };
 	struct load load = { .until = 0 };
+	struct pn_key_service service;
 	struct pn_error err = { "" };
 	pthread_t threads[THREADS_MAX];
 	double seconds;
 	size_t n;
 
-	if (argc != 6 || (n = strtoul(argv[5], NULL, 10)) == 0 || n > THREADS_MAX)
-		fail("usage: bench_sign KEY-TABLE SIGNING-TABLE AUTHOR SECONDS THREADS");
+	if (argc < 6 || argc > 7 || (n = strtoul(argv[5], NULL, 10)) == 0 || n > THREADS_MAX)
+		fail("usage: bench_sign KEY-TABLE SIGNING-TABLE AUTHOR SECONDS THREADS [SIGNER-SOCKET]");
 	config.key_table = pn_str_c(argv[1]);
 	config.signing_table = pn_str_c(argv[2]);
 	load.author = pn_str_c(argv[3]);
 	seconds = strtod(argv[4], NULL);
 	for (size_t i = 0; i < BODY; i++)
 		load.body[i] = i % 75 == 73 ? '\r' : i % 75 == 74 ? '\n' : (char)('a' + i % 23);
-	if (pn_signer_open(&config, NULL, &load.signer, &err) != PN_OK)
+	if ((argc == 7 && pn_key_client_open(pn_str_c(argv[6]), &service, &err) != PN_OK)
+	    || pn_signer_open(&config, NULL, argc == 7 ? &service : NULL, &load.signer, &err) != PN_OK)
 		fail(err.text);
 	load.until = pn_clock_mono_us() + (int64_t)(seconds * 1e6);
 	for (size_t i = 0; i < n; i++)

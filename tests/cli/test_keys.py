@@ -80,6 +80,21 @@ def test_make(ctx):
 	assert sorted(os.listdir(site.dir + "/keys/acme.example")) == ["s1.rsa"]
 
 
+def test_with_a_signer(ctx):
+	"""Two daemons read the tables then, postern-signer first."""
+	both = "reload postern-signer, then postern-milter;"
+	with NameServer(ctx.tmp + "/ns", published()) as ns:
+		site = Site(ctx, ns.address, more='signer_socket = "unix:%s/signer.sock"\n' % ctx.tmp)
+		assert both in site("make", "acme.example", "--selector", "old").stderr
+		[old] = site.json("show", "acme.example")
+		ns.serve(published(old))
+		new = site.json("rotate", "acme.example", code=1)["keys"][0]["new"]
+		ns.serve(published(old, new))
+		site("rotate", "acme.example")
+		assert both in site("rotate", "acme.example", later=200).stdout
+		assert both[:-1] in site("rotate", "acme.example", later=8 * DAY).stdout
+
+
 def test_make_keeps_what_is_in_the_tables(ctx):
 	site = Site(ctx, kind="")
 	site.put("key.table", "# mine\nold old.example:x:/nonexistent")

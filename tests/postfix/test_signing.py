@@ -247,6 +247,8 @@ def test_tables(ctx, kind, signing, key_table, every, want):
 	os.link(keys["rsa"].path, ctx.tmp + "/acme.example/rsa.pem")
 	with Signing(ctx, keys=keys, kind=kind, signing=signing, key_table=key_table, start=False) as g:
 		g.sign = g.sign.replace("sign_all = yes", "sign_all = " + every)
+		if kind == "file:":
+			g.sign = g.sign.replace('sign_key_table = "', 'sign_key_table = "file:')
 		g.write_conf()
 		g.start()
 		assert sorted(s for _, s in g.verified(g.leaves(JO)[1])) == sorted(want)
