@@ -125,6 +125,19 @@ account_failed(struct account *a, enum pn_status st, int64_t retry_after_ms, int
 }
 
 bool
+account_refused(struct account *a, int64_t now_ms)
+{
+	int64_t due = now_ms;
+
+	if (a->refused_ms != 0 && due < a->refused_ms + 5 * MINUTE)
+		due = a->refused_ms + 5 * MINUTE;
+	if (a->fetch != NULL || a->failures > 0 || a->due_ms <= due)
+		return false;
+	a->due_ms = a->refused_ms = due;
+	return true;
+}
+
+bool
 account_complains(struct account *a, const char *text, int64_t now_ms)
 {
 	if (strcmp(a->complaint, text) == 0 && now_ms - a->complained_ms < HOUR)

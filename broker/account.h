@@ -23,6 +23,7 @@ struct account {
 	struct pn_buf unsaved;		/* a refresh token that its file could not take */
 	char complaint[sizeof(((struct pn_error *)0)->text)];	/* logged last; "" after a success */
 	int64_t complained_ms;
+	int64_t refused_ms;		/* when a token was fetched because the last one was refused; 0: never */
 };
 
 struct accounts {
@@ -46,6 +47,9 @@ void account_succeeded(struct account *account, uint64_t lifetime, int64_t now_m
  * operator can help): from 5 minutes to an hour; at least retry_after_ms, as the server asked for,
  * if that is no more than an hour. */
 void account_failed(struct account *account, enum pn_status st, int64_t retry_after_ms, int64_t now_ms);
+/* A mail server does not take the token: the next one is due at once, but not twice within 5 minutes, as
+ * another token may not help.  False: nothing changes, since it is due anyway, or fetching fails just now. */
+bool account_refused(struct account *account, int64_t now_ms);
 /* Is this text to be logged?  Not the same one again within an hour. */
 bool account_complains(struct account *account, const char *text, int64_t now_ms);
 

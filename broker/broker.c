@@ -10,9 +10,10 @@
 #include "postern/clock.h"
 #include "postern/log.h"
 #include "postern/program.h"
+#include "postern/token.h"
 #include "wipe.h"
 
-enum { ARENA_LIMIT = 1 << 20, WAIT_MS = 60 * 1000, BUSY_WAIT_MS = 1000, STOP_MS = 5 * 1000 };
+enum { ARENA_LIMIT = 1 << 20, LOOK_MS = 5 * 1000, BUSY_WAIT_MS = 1000, STOP_MS = 5 * 1000 };
 
 struct broker {
 	const char *path;
@@ -25,6 +26,7 @@ struct broker {
 	size_t busy;
 	bool once;
 	bool reload;			/* wanted */
+	int64_t looked_ms;		/* for tokens that were refused */
 	int64_t stop_ms;		/* when the end comes at the latest; 0: it does not */
 	enum pn_status worst;		/* once */
 };
@@ -38,36 +40,43 @@ now_ms(void)
 /* -- one account ------------------------------------------------------------------------ */
 
 static void
-log_success(const struct broker *broker, const struct account *a, uint64_t lifetime)
+begin_line(const struct broker *broker, const struct account *a, const char *what, struct pn_buf *line)
 {
 	struct pn_arena *arena = pn_arena_new_like(broker->arena);
+
+	pn_buf_init(line, 4096);
+	pn_buf_add_c(line, what);
+	pn_log_key(line, "relay", pn_strs_join(a->names, PN_STR(","), arena));
+	pn_arena_free(arena);
+}
+
+static void
+end_line(enum pn_log_level level, struct pn_buf *line)
+{
+	pn_log_line(level, pn_buf_str(line));
+	pn_buf_done(line);
+}
+
+static void
+log_success(const struct broker *broker, const struct account *a, uint64_t lifetime)
+{
 	struct pn_buf line;
 
-	pn_buf_init(&line, 4096);
-	pn_buf_add_c(&line, "fetched");
-	pn_log_key(&line, "relay", pn_strs_join(a->names, PN_STR(","), arena));
+	begin_line(broker, a, "fetched", &line);
 	pn_buf_addf(&line, " lifetime=%llu", (unsigned long long)lifetime);
-	pn_log_line(PN_LOG_INFO, pn_buf_str(&line));
-	pn_buf_done(&line);
-	pn_arena_free(arena);
+	end_line(PN_LOG_INFO, &line);
 }
 
 static void
 complain(const struct broker *broker, struct account *a, enum pn_log_level level, const char *text)
 {
-	struct pn_arena *arena;
 	struct pn_buf line;
 
 	if (!account_complains(a, text, now_ms()))
 		return;
-	arena = pn_arena_new_like(broker->arena);
-	pn_buf_init(&line, 4096);
-	pn_buf_add_c(&line, "problem");
-	pn_log_key(&line, "relay", pn_strs_join(a->names, PN_STR(","), arena));
+	begin_line(broker, a, "problem", &line);
 	pn_log_key_text(&line, "text", pn_str_c(text));
-	pn_log_line(level, pn_buf_str(&line));
-	pn_buf_done(&line);
-	pn_arena_free(arena);
+	end_line(level, &line);
 }
 
 static void
@@ -190,6 +199,37 @@ start(struct broker *broker, struct account *a)
 
 /* -- all of them ------------------------------------------------------------------------ */
 
+static bool
+take_refusals(const struct broker *broker, const struct account *a)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < a->names.n; i++)
+		if (pn_token_take_refusal(broker->config->state_directory, a->names.v[i]))
+			any = true;
+	return any;
+}
+
+static void
+look_for_refusals(struct broker *broker)
+{
+	int64_t now = now_ms();
+	struct pn_buf line;
+
+	if (broker->once || now < broker->looked_ms + LOOK_MS)
+		return;
+	broker->looked_ms = now;
+	for (size_t i = 0; i < broker->accounts.n; i++) {
+		struct account *a = &broker->accounts.v[i];
+
+		if (!take_refusals(broker, a) || !account_refused(a, now))
+			continue;
+		begin_line(broker, a, "refused", &line);
+		pn_log_key_text(&line, "text", PN_STR("the mail server does not take the token, another one is fetched"));
+		end_line(PN_LOG_WARN, &line);
+	}
+}
+
 static void
 start_due(struct broker *broker)
 {
@@ -307,14 +347,14 @@ take_signals(struct broker *broker)
 		}
 }
 
-/* Until a request moves, a signal comes, the next account is due, or the end is. */
+/* Until a request moves, a signal comes, the next account is due or to be looked at, or the end is. */
 static void
 wait_for_something(struct broker *broker)
 {
 	struct curl_waitfd signals = { .fd = broker->signals, .events = CURL_WAIT_POLLIN };
 	int64_t next = broker->stop_ms != 0 ? broker->stop_ms : accounts_next_ms(&broker->accounts);
 	int64_t now = now_ms();
-	int64_t wait = next <= now ? 0 : next - now < WAIT_MS ? next - now : WAIT_MS;
+	int64_t wait = next <= now ? 0 : next - now < LOOK_MS ? next - now : LOOK_MS;
 
 	/* those that are due and not begun wait for one that ends */
 	if (broker->busy > 0 && wait < BUSY_WAIT_MS)
@@ -338,8 +378,10 @@ serve(struct broker *broker)
 	for (;;) {
 		if (broker->reload && broker->busy == 0 && broker->stop_ms == 0)
 			reload(broker);
-		if (!broker->reload && broker->stop_ms == 0)
+		if (!broker->reload && broker->stop_ms == 0) {
+			look_for_refusals(broker);
 			start_due(broker);
+		}
 		(void)curl_multi_perform(broker->multi, &running);
 		finish_done(broker);
 		if (is_over(broker))

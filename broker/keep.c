@@ -30,6 +30,18 @@ lock_folder(int fd, const char *path, struct pn_error *err)
 	return fail_errno(err, "lock", path);
 }
 
+/* Root leaves nothing behind that the daemon cannot replace: all is the owner's of the state directory. */
+static enum pn_status
+follow_owner(int folder, const char *path, struct pn_error *err)
+{
+	struct stat parent;
+
+	if (geteuid() != 0 || (fstatat(folder, "..", &parent, 0) == 0
+	    && fchown(folder, parent.st_uid, parent.st_gid) == 0))
+		return PN_OK;
+	return fail_errno(err, "give away", path);
+}
+
 enum pn_status
 keep_open(struct keep *out, struct pn_str state_directory, struct pn_error *err)
 {
@@ -46,6 +58,8 @@ keep_open(struct keep *out, struct pn_str state_directory, struct pn_error *err)
 	if (fd < 0)
 		return fail_errno(err, "open", path);
 	st = lock_folder(fd, path, err);
+	if (st == PN_OK)
+		st = follow_owner(fd, path, err);
 	if (st != PN_OK)
 		(void)close(fd);
 	else
@@ -62,14 +76,14 @@ keep_close(struct keep *keep)
 
 /* -- files -------------------------------------------------------------------------- */
 
-/* As pn_config_secret() wants it.  like: the file it takes the place of, or NULL. */
+/* As pn_config_secret() wants it.  like: whose owner and group it gets. */
 static bool
 set_access(int fd, const struct stat *like)
 {
 	struct stat st;
 
 	/* whoever may not give files away keeps them */
-	if (like != NULL && fchown(fd, like->st_uid, like->st_gid) != 0 && errno != EPERM)
+	if (fchown(fd, like->st_uid, like->st_gid) != 0 && errno != EPERM)
 		return false;
 	return fstat(fd, &st) == 0 && fchmod(fd, pn_config_is_our_group(st.st_gid) ? 0640 : 0600) == 0;
 }
@@ -118,12 +132,15 @@ keep_token(const struct keep *keep, struct pn_str relay, struct pn_str token, in
 {
 	char name[64], text[TEXT_SIZE];
 	int n = snprintf(text, sizeof(text), "%lld\n" PN_STR_FMT "\n", (long long)expires, PN_STR_ARG(token));
+	struct stat folder;
 	enum pn_status st;
 
 	if (n < 0 || n >= (int)sizeof(text))
 		return pn_fail(err, PN_TEMPFAIL, "the token is too long");
+	if (fstat(keep->folder, &folder) != 0)
+		return fail_errno(err, "look at", "tokens");
 	(void)snprintf(name, sizeof(name), PN_STR_FMT, PN_STR_ARG(relay));
-	st = write_file(keep->folder, name, pn_str_n(text, (size_t)n), NULL, err);
+	st = write_file(keep->folder, name, pn_str_n(text, (size_t)n), &folder, err);
 	explicit_bzero(text, sizeof(text));
 	return st == PN_OK ? PN_OK : pn_fail_in(err, st, "tokens");
 }

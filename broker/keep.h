@@ -12,7 +12,8 @@ struct keep {
 	int folder;
 };
 
-/* Makes the folder (0750) where it is missing.
+/* Makes the folder (0750) where it is missing.  Run by root, folder and files are the owner's of the
+ * state directory.
  *
  * PN_OK
  * PN_TEMPFAIL  another broker is at work, or the system refuses */

@@ -8,6 +8,7 @@
 #include "postern/log.h"
 #include "postern/log_line.h"
 #include "postern/quota.h"
+#include "postern/token.h"
 #include "stamp.h"
 
 enum {
@@ -48,6 +49,7 @@ struct known {
 };
 
 struct learn {
+	const struct pn_config *config;
 	struct pn_store *store;
 	struct pn_arena *arena;
 	struct known *v;
@@ -62,6 +64,7 @@ learn_new(const struct pn_config *config, struct pn_store *store)
 
 	if (l == NULL)
 		pn_out_of_memory();
+	l->config = config;
 	l->store = store;
 	l->arena = pn_arena_new(SIZE_MAX);
 	l->v = PN_ARENA_ARRAY(l->arena, struct known, config->relays.n + 1);
@@ -363,6 +366,16 @@ learn_report(struct pn_store *store, struct pn_str relay)
 	pn_buf_done(&line);
 }
 
+void
+learn_refused_login(const struct pn_config *config, const struct pn_relay *relay)
+{
+	struct pn_error err;
+
+	if (relay->login == PN_LOGIN_OAUTH
+	    && pn_token_note_refusal(config->state_directory, relay->name, &err) != PN_OK)
+		pn_log(PN_LOG_WARN, "%s", err.text);
+}
+
 struct writing {
 	struct learn *learn;
 	struct pn_str relay;
@@ -397,6 +410,8 @@ flush_one(struct learn *l, struct known *known, struct pn_error *err)
 		write_event(&w, PN_HEALTH_LIMIT, tally->limit);
 	if (w.changed)
 		learn_report(l->store, known->relay->name);
+	if (w.st == PN_OK && tally->failures > 0 && tally->failure.event == PN_HEALTH_NO_LOGIN)
+		learn_refused_login(l->config, known->relay);
 	if (w.st == PN_OK)
 		known->tally = (struct tally) { .failures = 0 };
 	return w.st;

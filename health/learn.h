@@ -29,6 +29,9 @@ PN_CHECK enum pn_status learn_line(void *learn, struct pn_str line, struct pn_er
 /* Writes what was gathered. */
 PN_CHECK enum pn_status learn_flush(struct learn *learn, struct pn_error *err);
 
+/* An OAuth relay refused the login: postern-broker is told, as its token may be revoked. */
+void learn_refused_login(const struct pn_config *config, const struct pn_relay *relay);
+
 /* A line of the log for the operator, when a relay was opened or closed. */
 void learn_report(struct pn_store *store, struct pn_str relay);
 

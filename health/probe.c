@@ -190,6 +190,8 @@ learn_probe(const struct probe *p, struct pn_store *store, struct pn_error *err)
 	    store, p->relay->name, event, pn_str_c(p->text), pn_clock_now_ms(), &changed, err);
 	if (changed)
 		learn_report(store, p->relay->name);
+	if (st == PN_OK && event == PN_HEALTH_NO_LOGIN)
+		learn_refused_login(p->shared->config, p->relay);
 	return st;
 }
 

@@ -22,4 +22,13 @@ struct pn_token {
 PN_CHECK enum pn_status pn_token_read(struct pn_str state_directory, struct pn_str relay, int64_t now,
     struct pn_arena *arena, struct pn_token *out, struct pn_error *err);
 
+/* A mail server has refused the token before its end: postern-health notes it (as tokens/.NAME.refused),
+ * postern-broker takes the note away and fetches another one.
+ *
+ * PN_OK         noted; or there is no folder, so no broker has ever run
+ * PN_TEMPFAIL   the system refuses */
+PN_CHECK enum pn_status pn_token_note_refusal(struct pn_str state_directory, struct pn_str relay,
+    struct pn_error *err);
+bool pn_token_take_refusal(struct pn_str state_directory, struct pn_str relay);
+
 #endif

@@ -1,5 +1,12 @@
 #include "postern/token.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 4096 + 64 };	/* a state directory, and a file of ours in it */
+
 enum pn_status
 pn_token_read(struct pn_str state_directory, struct pn_str relay, int64_t now, struct pn_arena *arena,
     struct pn_token *out, struct pn_error *err)
@@ -25,4 +32,35 @@ pn_token_read(struct pn_str state_directory, struct pn_str relay, int64_t now, s
 		    err, PN_TEMPFAIL, "%s: the token has expired; is postern-broker running?", path);
 	*out = (struct pn_token){ token, (int64_t)expires };
 	return PN_OK;
+}
+
+static void
+note_path(struct pn_str state_directory, struct pn_str relay, char path[PATH_SIZE])
+{
+	(void)snprintf(path, PATH_SIZE, PN_STR_FMT "/tokens/." PN_STR_FMT ".refused", PN_STR_ARG(state_directory),
+	    PN_STR_ARG(relay));
+}
+
+enum pn_status
+pn_token_note_refusal(struct pn_str state_directory, struct pn_str relay, struct pn_error *err)
+{
+	char path[PATH_SIZE];
+	int fd;
+
+	note_path(state_directory, relay, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && errno != ENOENT)
+		return pn_fail(err, PN_TEMPFAIL, "cannot write %s: %s", path, strerrordesc_np(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	return PN_OK;
+}
+
+bool
+pn_token_take_refusal(struct pn_str state_directory, struct pn_str relay)
+{
+	char path[PATH_SIZE];
+
+	note_path(state_directory, relay, path);
+	return unlink(path) == 0;
 }

@@ -42,10 +42,11 @@ class TokenServer(Server):
 		owner, end = self._tokens.get(token, (None, 0))
 		return owner in (user, "*") and time.monotonic() < end
 
-	def revoke(self, user):
-		"""The account's owner withdraws what he has allowed."""
+	def revoke(self, user, login=True):
+		"""The account's owner withdraws what he has allowed; or, login=False, the tokens alone end."""
 		with self._state:
-			self.logins = {r: u for r, u in self.logins.items() if u != user}
+			if login:
+				self.logins = {r: u for r, u in self.logins.items() if u != user}
 			self._tokens = {t: row for t, row in self._tokens.items() if row[0] != user}
 
 	def _close(self):

@@ -14,6 +14,10 @@ state_directory = "%(state)s"
 map_socket = "unix:%(map)s"
 policy_socket = ""
 socket_group = "postfix"
+mail_log = "%(log)s"
+probe_interval = 0
+state_map_size = 256M
+directory_map_size = 256M
 """
 RELAY = """
 relay "%(name)s" {
@@ -31,6 +35,7 @@ relay "%(name)s" {
 # As docs/oauth.md has it.
 TRANSPORT = """\
 postern-%(name)s unix - - n - - smtp
+  -o syslog_name=postfix/postern-%(name)s
   -o smtp_sasl_auth_enable=yes
   -o smtp_sasl_security_options=noanonymous
   -o smtp_sasl_tls_security_options=noanonymous
@@ -66,7 +71,7 @@ class Site:
 	def _write(self):
 		self.state, self.conf = self.ctx.tmp + "/state", self.ctx.tmp + "/postern.conf"
 		os.mkdir(self.state)
-		text = TOP % {"state": self.state, "map": self.pf.socket_path("map.sock")}
+		text = TOP % {"state": self.state, "map": self.pf.socket_path("map.sock"), "log": self.pf.maillog}
 		for name in self.accounts:
 			refresh = self.write_refresh_token(name, "refresh-" + name)
 			text += RELAY % {"name": name, "port": self.relay.port, "ca": self.ca.file, "url": self.tokens.url,
@@ -154,6 +159,21 @@ def test_revoked_token(ctx, mechanism):
 		s.pf.flush()
 		s.pf.wait_queue_empty()
 		assert "status=bounced" not in s.pf.log()
+
+
+def test_token_refused_before_its_end(ctx):
+	"""postern-health reads of the 535, postern-broker fetches another token, and the mail leaves."""
+	with Site(ctx) as s, Program(ctx.program("postern-health"), ["-c", s.conf]) as health:
+		health.wait_stderr("started")
+		s.sent()
+		s.tokens.revoke("one@acme.example", login=False)
+		s.deferred("said: 535 5.7.8 wrong user or password", "one")
+		s.broker.wait_stderr("refused relay=one .*another one is fetched", timeout=20)
+		s.broker.wait_stderr("fetched relay=one", count=2)
+		s.pf.flush()
+		s.pf.wait_queue_empty()
+		assert s.broker.stderr().count("fetched relay=two") == 1
+		assert not [n for n in os.listdir(s.state + "/tokens") if n.startswith(".")]
 
 
 def test_no_token_mail_waits(ctx):

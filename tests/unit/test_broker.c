@@ -241,6 +241,30 @@ test_pauses(void **state)
 }
 
 static void
+test_refused(void **state)
+{
+	static int some;
+	static const struct { const char *name; struct account before; int64_t now, due; } rows[] = {
+		{ "at once", { .due_ms = HOUR }, 7, 7 },
+		{ "not twice within 5 minutes", { .due_ms = HOUR, .refused_ms = 7 }, 8, 7 + 5 * MINUTE },
+		{ "again after 5 minutes", { .due_ms = HOUR, .refused_ms = 7 }, 8 + 5 * MINUTE, 8 + 5 * MINUTE },
+		{ "due sooner anyway", { .due_ms = 9, .refused_ms = 7 }, 8, 0 },
+		{ "it is due", { .due_ms = 7 }, 7, 0 },
+		{ "a request is on its way", { .due_ms = HOUR, .fetch = (struct fetch *)&some }, 7, 0 },
+		{ "a pause after a failure", { .due_ms = HOUR, .failures = 1 }, 7, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(rows); i++) {
+		struct account a = rows[i].before;
+
+		print_message("%s\n", rows[i].name);
+		assert_int_equal(account_refused(&a, rows[i].now), rows[i].due != 0);
+		assert_int_equal(a.due_ms, rows[i].due != 0 ? rows[i].due : rows[i].before.due_ms);
+	}
+}
+
+static void
 test_complaints(void **state)
 {
 	struct account a = { .due_ms = 0 };
@@ -306,6 +330,13 @@ test_tokens(void **state)
 	assert_int_equal(pn_token_read(where, S("gmail"), 20, arena, &token, &err), PN_TEMPFAIL);
 	assert_int_equal(mode_of(folder, "tokens"), 0750);
 	assert_int_equal(mode_of(folder, "tokens/gmail"), 0600);
+	assert_false(pn_token_take_refusal(where, S("gmail")));
+	assert_int_equal(pn_token_note_refusal(where, S("gmail"), &err), PN_OK);
+	assert_int_equal(pn_token_note_refusal(where, S("gmail"), &err), PN_OK);
+	assert_false(pn_token_take_refusal(where, S("other")));
+	assert_true(pn_token_take_refusal(where, S("gmail")));
+	assert_false(pn_token_take_refusal(where, S("gmail")));
+	assert_int_equal(pn_token_note_refusal(S("/nonexistent"), S("gmail"), &err), PN_OK);
 	keep_close(&keep);
 	assert_int_equal(keep_open(&other, where, &err), PN_OK);
 	keep_close(&other);
@@ -352,7 +383,7 @@ main(void)
 		cmocka_unit_test(test_accounts),
 		cmocka_unit_test(test_who_is_due),
 		cmocka_unit_test(test_pauses),
-		cmocka_unit_test(test_complaints),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_complaints),
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_refresh_tokens),
 	};

@@ -1,5 +1,6 @@
 """postern-broker and a token endpoint."""
 
+import grp
 import os
 import pwd
 import re
@@ -191,6 +192,22 @@ def test_one_broker_at_a_time(ctx):
 			d.wait_stderr("started")
 			assert "another postern-broker" in s.once(check=69).stderr
 		s.once(check=0)
+
+
+def test_root_leaves_nothing_that_the_daemon_cannot_replace(ctx):
+	with Site(ctx) as s:
+		s.add("gmail", refresh="r")
+		for path in ctx.tmp, s.ca.file, s.conf, ctx.tmp + "/secrets":
+			os.chmod(path, 0o755)
+		shutil.chown(s.state, "nobody", "nogroup")
+		s.once(check=0)
+		for path in s.state + "/tokens", s.file("gmail"):
+			st = os.stat(path)
+			assert (pwd.getpwuid(st.st_uid).pw_name, grp.getgrgid(st.st_gid).gr_name) == ("nobody", "nogroup"), path
+		first = s.token("gmail")
+		shutil.chown(ctx.tmp + "/secrets/gmail", "nobody")
+		with s.daemon(user="nobody"):
+			wait_until(lambda: s.is_good("gmail") and s.token("gmail") != first, 5, "a token of its own")
 
 
 # --- the daemon
