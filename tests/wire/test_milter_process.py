@@ -3,6 +3,7 @@
 import grp
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -263,6 +264,22 @@ def test_stopped_as_soon_as_started(ctx):
 			g.restart()
 
 
+def test_stop_while_sessions_end(ctx):
+	"""libmilter's pool destroys a mutex that others hold then; whoever waits for it waits for ever."""
+	with Gate(ctx) as g:
+		for i in range(8):
+			sessions = [g.client() for _ in range(20)]
+			at_once(*[lambda c=c: c.deliver(mail()) for c in sessions])
+			if i % 2 == 0:
+				g.signal(signal.SIGTERM)
+			for c in sessions:
+				c.close()
+			if i % 2 == 1:
+				g.signal(signal.SIGTERM)
+			assert _ended(g, 8) == 0
+			g.start()
+
+
 @cases(("SIGUSR2", signal.SIGUSR2), ("SIGPIPE", signal.SIGPIPE))
 def test_signals_that_mean_nothing(ctx, sig):
 	with Gate(ctx) as g:
@@ -289,6 +306,22 @@ def test_no_state_directory_at_start(ctx):
 		os.rmdir(g.state)
 		done = run(g.binary, "-c", g.conf)
 		assert done.returncode == UNAVAILABLE and g.state in done.stderr, (done.returncode, done.stderr)
+
+
+@cases(("cannot be read", "root", UNAVAILABLE, "cannot read /etc/resolv.conf"), ("is empty", "nobody", None, ""))
+def test_resolv_conf_at_start(ctx, owner, code, text):
+	"""Where it cannot be read the machine is wrong, not the configuration.  An empty one means this host."""
+	with Gate(ctx, start=False) as g:
+		g.rewrite(text=(CONF % g.texts).replace("dmarc = off", "dmarc = mark"))
+		for path in g.folder, g.state:
+			os.chmod(path, 0o777)
+		with open(g.folder + "/resolv.conf", "w") as f:
+			os.fchmod(f.fileno(), 0o600)
+		shutil.chown(g.folder + "/resolv.conf", owner)
+		done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec timeout 2 "$@"',
+		    g.folder + "/resolv.conf", "setpriv", "--reuid=nobody", "--clear-groups",
+		    ctx.program_for_others("postern-milter"), "-c", g.conf], capture_output=True, text=True)
+		assert text in done.stderr and (done.returncode == code if code else "started" in done.stderr), done
 
 
 # --- sockets
