@@ -251,23 +251,6 @@ check_live_routes(struct check *check)
 	check_senders(check, before);
 }
 
-/* Where the bounce address of a gateway leads, only the milter knows. */
-static void
-check_bounces(struct check *check)
-{
-	const struct pn_directory *directory = &check->cli->config->directory;
-	struct pn_str classes = postfix_get(&check->postfix, "internal_mail_filter_classes");
-	bool redirects = false;
-
-	for (size_t i = 0; i < directory->gateway_count; i++)
-		redirects = redirects || directory->gateways[i].target != PN_TARGET_KEEP;
-	if (redirects && !pn_strs_has(postfix_words(classes, check->arena), PN_STR("bounce")))
-		finding(check, LEVEL_ERROR, "relays", PN_STR("internal_mail_filter_classes = bounce"),
-		    "internal_mail_filter_classes = " PN_STR_FMT
-		    ": the notice of what a relay bounces is not redirected, and waits here",
-		    PN_STR_ARG(classes));
-}
-
 static void
 check_fixed_services(struct check *check)
 {
@@ -430,7 +413,6 @@ check_relays(struct check *check)
 	check_header_checks(check);
 	check_live_routes(check);
 	check_default_transport(check);
-	check_bounces(check);
 	check_fixed_services(check);
 	check_listeners(check);
 	check_tenants(check);

@@ -1,9 +1,10 @@
-"""Verifying and signing through the same Postfix: Postern beside opendkim, opendmarc and policyd-spf.
+"""Verifying and signing through the same Postfix: Postern beside opendkim, opendmarc and policyd-spf, and rspamd.
 
 One nsd answers for all of them.  opendmarc and policyd-spf know no other resolver than that of /etc/resolv.conf, and
 opendkim none at a loopback address: so all runs in namespaces of its own, where that file names ours.
 """
 import base64
+import collections
 import json
 import os
 import re
@@ -19,9 +20,9 @@ from lab import MilterProcess, Postfix, Program, Sink, TempDir, wait_until  # no
 SIZES = (1500, 48000)		# of the body
 SESSIONS = 10
 # mails a second, about: for runs of equal length
-RATES = {"none": 900, "eom": 600, "trio": 200, "filter": 500, "postern": 500, "opendkim": 300}
-VERIFIERS = ("none", "eom", "trio", "filter", "postern")
-SIGNERS = ("none", "opendkim", "postern")
+RATES = {"none": 900, "eom": 600, "trio": 200, "rspamd": 400, "filter": 500, "postern": 500, "signer": 500, "opendkim": 300}
+VERIFIERS = ("none", "eom", "trio", "rspamd", "filter", "postern")
+SIGNERS = ("none", "opendkim", "postern", "signer")
 OWN, FOREIGN = "sales@acme.example", "sales@elsewhere.example"
 SENDER = "d0.sign.example"
 DNS = "192.0.2.53"
@@ -51,6 +52,7 @@ leaving_transports = {"discard", "probe"}
 sign_key_table = "%(dir)s/keys"
 sign_table = "refile:%(dir)s/signing"
 """
+SIGNER = 'signer_socket = "unix:%(dir)s/signer.sock"\n'
 
 OPENDKIM = """\
 Socket local:%(socket)s
@@ -90,6 +92,40 @@ TempError_Defer = False
 skip_addresses = %(nobody)s
 Header_Type = AR
 Authserv_Id = mx.acme.example
+"""
+RSPAMD = """\
+options {
+	filters = "dkim"
+	check_local = true
+	local_addrs = []
+	dns { nameserver = ["%(dns)s"] }
+	pidfile = "%(dir)s/rspamd.pid"
+	cache_file = "%(dir)s/rspamd.cache"
+	hs_cache_dir = "%(dir)s/"
+	tempdir = "%(dir)s"
+	url_tld = "%(dir)s/suffixes"
+}
+lang_detection { languages = "%(dir)s/none" } # or it guesses the language, too
+logging { type = console, level = notice, log_format = "$symbols" }
+modules {
+	path = "/usr/share/rspamd/plugins/spf.lua"
+	path = "/usr/share/rspamd/plugins/dmarc.lua"
+	path = "/usr/share/rspamd/plugins/milter_headers.lua"
+}
+spf { enabled = true }
+dkim { enabled = true }
+dmarc { enabled = true }
+milter_headers {
+	use = ["authentication-results"]
+	skip_local = false
+	remove_upstream_spam_flag = false
+}
+worker "rspamd_proxy" {
+	bind_socket = "%(socket)s mode=0666"
+	count = %(cores)d
+	milter = true
+	upstream "local" { default = true, self_scan = true }
+}
 """
 
 NSD = """\
@@ -179,11 +215,12 @@ class Contest(Resource):
 	"""Postfix with one service for each way, and their filters."""
 
 	def __init__(self, build, names):
-		self.names, self.programs = names, []
+		self.names, self.programs, self.by_name, self.sent = names, [], {}, collections.Counter()
 		self.load = os.path.join(build, "tests", "bench", "smtp_load")
 		self.build, self.dir = build, names.dir
 		write(self.dir + "/nobody", ALL + "\n")
 		write(self.dir + "/policyd", POLICYD % {"nobody": ALL})
+		write(self.dir + "/suffixes", "example\n")	# of the whole list it makes a table first, for half a minute
 		write(self.dir + "/keys", "bench %s:bench:%s\n" % (SENDER, names.key))
 		write(self.dir + "/signing", "*@%s bench\n" % SENDER)
 		self.sink = Sink()
@@ -202,10 +239,12 @@ class Contest(Resource):
 		postern = milters("postern")
 		return {
 			"none": {}, "eom": milters("eom"), "filter": postern, "postern": postern,
+			"rspamd": milters("rspamd"),
 			"trio": dict(milters("opendkim", "opendmarc"), smtpd_recipient_restrictions=
 			    "check_policy_service unix:private/policyd-spf", smtpd_policy_service_max_ttl="600s"),
 			"sign-none": SUBMISSION, "sign-opendkim": dict(SUBMISSION, **milters("opendkim-sign")),
 			"sign-postern": dict(SUBMISSION, **milters("postern-sign")),
+			"sign-signer": dict(SUBMISSION, **milters("signer-sign")),
 		}
 
 	def start_filters(self):
@@ -216,18 +255,23 @@ class Contest(Resource):
 		self.program("/usr/sbin/opendkim", "opendkim", verify, "-f", "-x")
 		self.program("/usr/sbin/opendkim", "opendkim-sign", sign, "-f", "-x")
 		self.program("/usr/sbin/opendmarc", "opendmarc", OPENDMARC, "-f", "-c")
-		for name, text in (("postern", POSTERN), ("postern-sign", POSTERN + SIGN)):
+		self.program("/usr/bin/rspamd", "rspamd", RSPAMD, "-f", "-i", "-c")
+		for name, text in (("postern", POSTERN), ("postern-sign", POSTERN + SIGN), ("signer-sign", POSTERN + SIGN + SIGNER)):
 			os.makedirs("%s/%s/state" % (self.dir, name))
-			self.programs.append(MilterProcess(self.build + "/postern-milter", self.config(name, text),
-			    self.postfix.socket_path(name + ".sock")))
+			self.by_name[name] = MilterProcess(self.build + "/postern-milter", self.config(name, text),
+			    self.postfix.socket_path(name + ".sock"))
+			self.programs.append(self.by_name[name])
+		self.programs.append(Program(self.build + "/postern-signer", ["-c", self.dir + "/signer-sign.conf"],
+		    [self.dir + "/signer-sign/signer.sock"]))
 
 	def program(self, binary, name, text, *options):
-		self.programs.append(Program(binary, [*options, self.config(name, text)],
-		    [self.postfix.socket_path(name + ".sock")]))
+		self.by_name[name] = Program(binary, [*options, self.config(name, text)],
+		    [self.postfix.socket_path(name + ".sock")])
+		self.programs.append(self.by_name[name])
 
 	def config(self, name, text):
 		folder = "%s/%s" % (self.dir, name) if text.startswith(POSTERN) else self.dir
-		values = {"dir": folder, "socket": self.postfix.socket_path(name + ".sock"), "dns": DNS}
+		values = {"dir": folder, "socket": self.postfix.socket_path(name + ".sock"), "dns": DNS, "cores": os.cpu_count()}
 		text = text.replace("%(dir)s/keys", self.dir + "/keys").replace("%(dir)s/signing", self.dir + "/signing")
 		return write("%s/%s.conf" % (self.dir, name), text % values)
 
@@ -235,6 +279,7 @@ class Contest(Resource):
 		argv = ["-s", size, "-d", zone, "-f", first, "-n", domains]
 		argv += ["-o"] if service.startswith("sign") else ["-k", self.names.key]
 		values = run(self.load, *argv, self.postfix.ports[service], rcpt, sessions, mails)
+		self.sent["postern" if service == "filter" else service] += mails
 		wait_until(self.is_idle, 60, "an empty queue")
 		return values
 
@@ -243,13 +288,24 @@ class Contest(Resource):
 		    for _, _, files in os.walk(os.path.join(self.postfix.queue_dir, name)))
 
 	def probe(self, service, zone, *wanted):
-		"""One mail, and what it must have got on its way."""
-		self.sink.clear()
-		self.send(service, "x@probe.example", 1, zone, 0, 1, sessions=1)
-		text = self.sink.wait_one().message.decode()
-		for regex in wanted:
-			if not re.search(regex, text, re.S):
-				raise SystemExit("bench: no /%s/ through %s:\n%s" % (regex, service, text[:3000]))
+		"""One mail of each size, and what it must have got on its way."""
+		for size in SIZES:
+			self.sink.clear()
+			self.send(service, "x@probe.example", 1, zone, 0, 1, size, 1)
+			text = self.sink.wait_one().message.decode()
+			for regex in wanted:
+				if not re.search(regex, text, re.S):
+					raise SystemExit("bench: no /%s/ through %s:\n%s" % (regex, service, text[:3000]))
+
+	def assert_judged(self):
+		"""All mails that rspamd and Postern were measured with have passed all three, says their log."""
+		for name, judged, passed in (("rspamd", "rspamd_task_write_log",
+		    "DMARC_POLICY_ALLOW,R_DKIM_ALLOW,R_SPF_ALLOW"), ("postern", "qid=", "spf=pass dkim=pass .*dmarc=pass")):
+			lines = [line for line in self.by_name[name].stderr().splitlines() if judged in line]
+			bad = [line for line in lines if not re.search(passed, line)]
+			if bad or len(lines) < self.sent[name]:
+				raise SystemExit("bench: %s judged %d of %d mails, %d of them otherwise: %s" % (name, len(lines),
+				    self.sent[name], len(bad), bad[:1]))
 
 	def _close(self):
 		for program in reversed(self.programs):
@@ -272,9 +328,9 @@ def through_postfix(contest, rounds, seconds):
 	"""[(what, size, {variant: [values of each round]})]; what: "warm", "cold", "sign"."""
 	results = [(what, size, {}) for what in ("warm", "cold", "sign") for size in SIZES]
 	fresh = 0
-	for service in ("trio", "filter"):
+	for service in ("trio", "rspamd", "filter"):
 		contest.probe(service, "warm.example", "dkim=pass", "spf=pass", "dmarc=pass")
-	for service in ("sign-opendkim", "sign-postern"):
+	for service in ("sign-opendkim", "sign-postern", "sign-signer"):
 		contest.probe(service, "sign.example", "DKIM-Signature:.*d=" + SENDER)
 	for i in range(-1, rounds):	# the first one starts processes and fills caches
 		say("authentication, round %d of %d" % (i + 1, rounds) if i >= 0 else "authentication, warming up")
@@ -288,6 +344,7 @@ def through_postfix(contest, rounds, seconds):
 				fresh += mails if what == "cold" else 0
 				if i >= 0:
 					values.setdefault(variant, []).append(one)
+	contest.assert_judged()
 	return results
 
 

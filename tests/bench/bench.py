@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""make bench: what Postern costs, side by side with less.  bench.py BUILD OUTPUT [--quick] [--rounds N]
+"""make bench: what Postern costs, side by side with less.  bench.py BUILD OUTPUT [--quick] [--rounds N] [--auth]
 
 All variants of one round run on the same Postfix, one after the other, and are compared within their round: what else
 the machine does at that time hits them alike.  The page is written anew each time.
@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 sys.path.insert(0, HERE)
 
 import auth  # noqa: E402
+import auth_page  # noqa: E402
 import page  # noqa: E402
 import policy  # noqa: E402
 from base import children_of  # noqa: E402
@@ -223,6 +224,9 @@ class Bench:
 
 	# --- all of it
 
+	def authentication(self):
+		return auth.measure(self.build, self.rounds, 0.3 if self.quick else 1)
+
 	def measure(self):
 		result = {"load_before": os.getloadavg()[0], "quick": self.quick, "rounds": self.rounds, "mails": self.mails}
 		self.say("the core and the directory")
@@ -239,7 +243,7 @@ class Bench:
 		self.say("the policy service")
 		result["policy"] = policy.measure(self.build, run, self.rounds, 5000 if self.quick else 30000)
 		self.say("authentication")
-		result["auth"] = auth.measure(self.build, self.rounds, 0.3 if self.quick else 1)
+		result["auth"] = self.authentication()
 		result["postfix"] = self.through_postfix()
 		result["load_after"] = os.getloadavg()[0]
 		return result
@@ -273,8 +277,8 @@ def machine():
 		"Postfix": output("postconf", "-h", "mail_version"),
 		"libmilter, LMDB": "%s, %s" % (package("libmilter1.0.1"), package("liblmdb0")),
 		"libevent, postfwd": "%s, %s" % (package("libevent-core-2.1-7"), package("postfwd")),
-		"opendkim, opendmarc, policyd-spf": "%s, %s, %s" % tuple(map(package, ("opendkim", "opendmarc",
-		    "postfix-policyd-spf-python"))),
+		"opendkim, opendmarc, policyd-spf, rspamd": "%s, %s, %s, %s" % tuple(map(package, ("opendkim", "opendmarc",
+		    "postfix-policyd-spf-python", "rspamd"))),
 		"Compiler": output("gcc", "-dumpfullversion"),
 		"File system of queue and state": output("df", "--output=fstype", tempfile.gettempdir()).split()[-1],
 	}
@@ -286,9 +290,14 @@ def main():
 	options.add_argument("output")
 	options.add_argument("--quick", action="store_true", help="a minute: to see that it works")
 	options.add_argument("--rounds", type=int, default=None, help="7 unless told otherwise, 2 with --quick")
+	options.add_argument("--auth", action="store_true", help="only authentication; the page stays as it is")
 	options = options.parse_args()
 	began = time.monotonic()
 	bench = Bench(options.build, options.quick, options.rounds or (2 if options.quick else 7))
+	if options.auth:
+		result = bench.authentication()
+		print("\n".join([*page.aims_part(auth_page.aims(result)), *auth_page.part(result)]))
+		return
 	result = bench.measure()
 	result["machine"] = machine()
 	result["minutes"] = (time.monotonic() - began) / 60

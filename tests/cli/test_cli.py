@@ -852,7 +852,6 @@ WAY_OUT = (
 	("a domain of ours does not ask", {"sender_dependent_default_transport_maps":
 	    "regexp:{ {/<>/ postern-redirect:}, {!/@other\\.test$$/ DUNNO} }, socketmap:unix:postern/map.sock:route"}, "error",
 	    "mail from acme.test does not ask the map route", "postfix-conf main"),
-	("bounces of relays", {"internal_mail_filter_classes": ""}, "error", "is not redirected, and waits here", "= bounce"),
 	("recipients at once", {"postern-wait-starttls_destination_recipient_limit": "20"}, "error",
 	    "postern-wait-starttls takes 20 recipients at once", "postern-wait-starttls_destination_recipient_limit = 1"),
 	("limit of a message", {"postern-starttls_destination_recipient_limit": "60"}, "warning",
