@@ -8,6 +8,7 @@
 #include "fetch.h"
 #include "keep.h"
 #include "postern/clock.h"
+#include "postern/daemon.h"
 #include "postern/log.h"
 #include "postern/program.h"
 #include "postern/token.h"
@@ -291,16 +292,10 @@ move_to(struct broker *broker, const struct pn_config *config)
 static void
 reload(struct broker *broker)
 {
-	struct pn_config_report report;
-	struct pn_config *config = NULL;
-	enum pn_status st;
+	struct pn_config *config = pn_daemon_config_again(broker->path);
 
 	broker->reload = false;
-	pn_config_report_init(&report);
-	st = pn_config_load(broker->path, &config, &report);
-	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
-	pn_config_report_done(&report);
-	if (st != PN_OK || !move_to(broker, config)) {
+	if (config == NULL || !move_to(broker, config)) {
 		pn_config_free(config);
 		pn_log(PN_LOG_ERROR, "the new configuration is not used; the old one stays");
 		return;

@@ -64,20 +64,6 @@ complain(struct daemon *d, const struct pn_error *err)
 
 /* -- configuration -------------------------------------------------------------------------- */
 
-static struct pn_config *
-load_again(const char *path)
-{
-	struct pn_config_report report;
-	struct pn_config *config = NULL;
-	enum pn_status st;
-
-	pn_config_report_init(&report);
-	st = pn_config_load(path, &config, &report);
-	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
-	pn_config_report_done(&report);
-	return st == PN_OK ? config : NULL;
-}
-
 static void
 set_level(const struct daemon *d)
 {
@@ -130,7 +116,7 @@ open_store(struct daemon *d)
 static void
 reload(struct daemon *d)
 {
-	struct pn_config *config = load_again(d->options->config);
+	struct pn_config *config = pn_daemon_config_again(d->options->config);
 	const struct pn_config *old = d->shared->config;
 	struct pn_error err = { "" };
 	bool other_log;

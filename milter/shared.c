@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "postern/clock.h"
+#include "postern/daemon.h"
 #include "postern/key_client.h"
 #include "postern/log.h"
 
@@ -154,19 +155,6 @@ make_current(struct pn_config *config, struct pn_signer *signer)
 }
 
 static enum pn_status
-load(struct pn_config **config)
-{
-	struct pn_config_report report;
-	enum pn_status st;
-
-	pn_config_report_init(&report);
-	st = pn_config_load(config_path, config, &report);
-	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
-	pn_config_report_done(&report);
-	return st;
-}
-
-static enum pn_status
 apply(struct pn_config *config)
 {
 	struct pn_gate gate = { .config = config, .store = store };
@@ -194,7 +182,8 @@ state_open(const char *path, bool debug)
 
 	config_path = path;
 	always_debug = debug;
-	if (load(&config) != PN_OK)
+	config = pn_daemon_config_again(path);
+	if (config == NULL)
 		return EX_CONFIG;
 	pn_log_open("postern-milter", config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR,
 	    config->log_debug || debug ? PN_LOG_DEBUG : PN_LOG_INFO);
@@ -244,10 +233,10 @@ do_not_use(struct pn_config *config)
 void
 state_reload(void)
 {
-	struct pn_config *config = NULL;
+	struct pn_config *config = pn_daemon_config_again(config_path);
 	struct pn_signer *signer;
 
-	if (load(&config) != PN_OK || open_authenticator(config) != PN_OK || open_signer(config, &signer) != PN_OK) {
+	if (config == NULL || open_authenticator(config) != PN_OK || open_signer(config, &signer) != PN_OK) {
 		do_not_use(config);
 		return;
 	}

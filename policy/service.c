@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "postern/clock.h"
+#include "postern/daemon.h"
 #include "postern/gate.h"
 #include "postern/log.h"
 #include "postern/quota.h"
@@ -223,15 +224,9 @@ warn_of_start_only(const struct pn_config *old, const struct pn_config *fresh)
 void
 service_reload(struct service *service)
 {
-	struct pn_config_report report;
-	struct pn_config *config = NULL;
-	enum pn_status st;
+	struct pn_config *config = pn_daemon_config_again(service->path);
 
-	pn_config_report_init(&report);
-	st = pn_config_load(service->path, &config, &report);
-	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
-	pn_config_report_done(&report);
-	if (st != PN_OK) {
+	if (config == NULL) {
 		pn_log(PN_LOG_ERROR, "the new configuration is not used; the old one stays");
 		return;
 	}

@@ -57,24 +57,10 @@ open_keys(const struct pn_config *config, struct pn_signer **out, struct pn_erro
 	return pn_signer_open(&config->sign, NULL, NULL, out, err);
 }
 
-static struct pn_config *
-load_again(const char *path)
-{
-	struct pn_config_report report;
-	struct pn_config *config = NULL;
-	enum pn_status st;
-
-	pn_config_report_init(&report);
-	st = pn_config_load(path, &config, &report);
-	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
-	pn_config_report_done(&report);
-	return st == PN_OK ? config : NULL;
-}
-
 static void
 reload(struct daemon *d)
 {
-	struct pn_config *config = load_again(d->options->config);
+	struct pn_config *config = pn_daemon_config_again(d->options->config);
 	struct pn_signer *signer = NULL;
 	struct pn_error err = { "" };
 

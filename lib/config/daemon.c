@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 
+#include "postern/log.h"
+
 static bool
 has_option(const struct pn_program *program, const char *name)
 {
@@ -63,6 +65,20 @@ pn_daemon_config(const struct pn_program *program, const char *path)
 		return config;
 	(void)fprintf(stderr, "%s: %s: not started\n", program->name, path);
 	return NULL;
+}
+
+struct pn_config *
+pn_daemon_config_again(const char *path)
+{
+	struct pn_config_report report;
+	struct pn_config *config = NULL;
+	enum pn_status st;
+
+	pn_config_report_init(&report);
+	st = pn_config_load(path, &config, &report);
+	pn_log_lines(report.errors > 0 ? PN_LOG_ERROR : PN_LOG_WARN, pn_buf_str(&report.text));
+	pn_config_report_done(&report);
+	return st == PN_OK ? config : NULL;
 }
 
 void
