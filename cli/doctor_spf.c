@@ -259,18 +259,23 @@ costs_of(struct spf *s, struct pn_str record)
 	return pn_strs_join(costs.list, PN_STR(", "), s->d->arena);
 }
 
+static struct pn_str
+how_to_save(struct spf *s, struct pn_str record)
+{
+	return pn_arena_printf(s->d->arena,
+	    "look-ups by term: " PN_STR_FMT "; take out includes of "
+	    "services that no longer send, or write ip4: and ip6: for a and mx",
+	    PN_STR_ARG(costs_of(s, record)));
+}
+
 static void
 judge_permerror(struct spf *s, struct pn_str record, const struct pn_spf_answer *answer)
 {
-	struct pn_str costs = costs_of(s, record);
 	struct doctor_finding *f = PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
 	    "receivers cannot use the SPF record (permerror): " PN_STR_FMT, PN_STR_ARG(answer->reason));
 
 	if (answer->lookups > 10)
-		f->remedy = pn_arena_printf(s->d->arena,
-		    "look-ups by term: " PN_STR_FMT "; take out includes of "
-		    "services that no longer send, or write ip4: and ip6: for a and mx",
-		    PN_STR_ARG(costs));
+		f->remedy = how_to_save(s, record);
 	else if (answer->voids > 2)
 		f->remedy = PN_STR("take out the terms whose names do not exist any more");
 	else if (!is_own_term(s, answer))
@@ -362,6 +367,17 @@ judge_none(struct spf *s)
 		    "this domain");
 }
 
+/* With the relays that are missing a record can cost too much, though it does not now. */
+static void
+propose_or_say(struct spf *s, struct doctor_finding *last)
+{
+	if (!propose(s)) {
+		if (last->remedy.n == 0 && try_record(s, s->proposal, NULL).lookups > 10)
+			last->remedy = how_to_save(s, s->proposal);
+	} else if (s->records.n != 1 || !pn_str_eq(s->records.v[0], s->proposal))
+		doctor_publish(s->d, last, s->domain, s->proposal);
+}
+
 void
 doctor_spf(struct doctor *d, struct pn_str domain)
 {
@@ -386,6 +402,6 @@ doctor_spf(struct doctor *d, struct pn_str domain)
 		    "there are %zu SPF records: receivers use none of them (permerror)", s.records.n);
 	else
 		judge_record(&s);
-	if (s.problems > 0 && propose(&s) && (s.records.n != 1 || !pn_str_eq(s.records.v[0], s.proposal)))
-		doctor_publish(d, &d->v[d->n - 1], domain, s.proposal);
+	if (s.problems > 0)
+		propose_or_say(&s, &d->v[d->n - 1]);
 }

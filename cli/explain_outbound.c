@@ -47,7 +47,7 @@ explain_print_outbound(const struct explain *e)
 	    PN_STR_ARG(out->reason)));
 	if (out->sender.rewritten)
 		explain_line(e, "new From", out->sender.header_from);
-	if (out->relay != NULL)
+	if (!pn_str_eq(out->sender.envelope, e->sender))
 		explain_line(e, "new sender", pn_arena_printf(e->arena, "<" PN_STR_FMT ">", PN_STR_ARG(out->sender.envelope)));
 	if (out->route.n > 0)
 		explain_line(e, "route", out->route);

@@ -249,8 +249,12 @@ print_authentication(const struct explain *e)
 {
 	const struct pn_authentication *a = &e->auth;
 
-	if (e->mail.auth == NULL)
+	if (e->mail.auth == NULL) {
+		if (!e->mail.outbound && e->gate.config->auth.use != PN_DMARC_OFF && e->client.n == 0)
+			explain_line(e, "dmarc", PN_STR("not looked at, nor SPF and DKIM: no --client says who sent it, "
+			    "so no proof is asked for"));
 		return;
+	}
 	explain_line(e, "spf", pn_arena_printf(e->arena, "%s: " PN_STR_FMT, pn_spf_result_name(a->spf.result),
 	    PN_STR_ARG(a->spf.reason)));
 	for (size_t i = 0; i < a->dkim.n; i++)
@@ -386,6 +390,16 @@ edit_json(const struct pn_edit *edit)
 	return object;
 }
 
+/* null: not looked at. */
+static json_t *
+authentication_json(const struct explain *e)
+{
+	if (e->mail.auth == NULL)
+		return json_null();
+	return json_pack("{s:s, s:s}", "spf", pn_spf_result_name(e->auth.spf.result), "dmarc",
+	    pn_dmarc_result_name(e->auth.dmarc.result));
+}
+
 json_t *
 explain_json(const struct explain *e)
 {
@@ -398,11 +412,11 @@ explain_json(const struct explain *e)
 		(void)json_array_append_new(gateways, part_json(e, &e->parts[i]));
 	for (size_t i = 0; i < e->result.closing.edit_count; i++)
 		(void)json_array_append_new(changes, edit_json(&e->result.closing.edits[i]));
-	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "state",
+	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "state",
 	    e->cli->scratch[0] != '\0' ? "none" : "live", "drift", e->drift, "sender", json_text(e->sender),
 	    "from", json_text(e->result.message.email_from), "message_id",
 	    json_text(e->result.message.message_id), "unreadable", json_text(e->result.unreadable),
-	    "automatic", e->result.message.automatic, "recipients", recipients, "gateways", gateways,
+	    "automatic", e->result.message.automatic, "authentication", authentication_json(e), "recipients", recipients, "gateways", gateways,
 	    "action", action, "answer", json_text(answer_of(e)), "changes", changes, "learned",
 	    json_number(e->result.learned), "outbound", explain_outbound_json(e));
 }

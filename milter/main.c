@@ -14,6 +14,7 @@
 enum {
 	DATA_SIZE = 2 << 20,	/* one header in one packet: libmilter ends the session over its default of 64 kB */
 	FILES_PER_SESSION = 4,
+	FILES_OF_THE_RESOLVER = 4096,	/* one for each question under way */
 };
 
 static const struct pn_program program = {
@@ -73,7 +74,7 @@ start(const struct pn_daemon_options *options, struct pn_socket *bound)
 		return code;
 	snapshot = snapshot_take();
 	config = snapshot_gate(snapshot)->config;
-	(void)pn_raise_open_files(config->max_sessions * FILES_PER_SESSION);
+	(void)pn_raise_open_files(config->max_sessions * FILES_PER_SESSION + FILES_OF_THE_RESOLVER);
 	if (smfi_register(callbacks) != MI_SUCCESS || smfi_setmaxdatasize(DATA_SIZE) == 0)
 		code = EX_SOFTWARE;
 	if (code == EX_OK)

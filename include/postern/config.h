@@ -116,6 +116,7 @@ struct pn_preset {
 	const char *authentication;
 	const char *limits;		/* "500/day, 100/message"; "" = none */
 	const char *login;		/* what logging in needs: sentences */
+	bool dates_change;		/* it replaces Date and Message-ID */
 };
 extern const struct pn_preset pn_presets[];
 extern const size_t pn_preset_count;

@@ -2,7 +2,7 @@
  *
  * The body is hashed while it passes; the fields are signed at the end, as they leave, with any number of
  * keys. There is no l=; each field of the usual list is signed, and one more of those that must not be
- * added later.
+ * added later: From, Reply-To, Subject, To and Cc always, others where they are.
  */
 #ifndef POSTERN_DKIM_SIGN_H
 #define POSTERN_DKIM_SIGN_H
@@ -41,6 +41,7 @@ struct pn_dkim_signing {
 	bool relaxed_header, relaxed_body;	/* the body as it was hashed */
 	int64_t now;				/* t=, seconds since 1970 */
 	int64_t lifetime;			/* seconds until x=; 0 = no x= */
+	bool dates_change;			/* a relay replaces Date and Message-ID: not signed */
 };
 
 /* One field for each signer, in their order: each is to be put above all others.  The name is

@@ -71,6 +71,7 @@ struct pn_relay {
 	struct pn_strs sasl_users;	/* logins whose mail the policy service sends here */
 	struct pn_limit limits[PN_RELAY_LIMITS_MAX];
 	size_t limit_count;
+	bool dates_change;		/* it replaces Date and Message-ID, which no signature can cover then */
 	bool own_transport;		/* its host and port, certificates or kind of login need a service of Postfix's for it alone */
 	/* PN_LOGIN_OAUTH */
 	struct pn_str oauth_token_url;

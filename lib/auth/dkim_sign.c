@@ -12,38 +12,41 @@ enum {
 	B_LINE = 64,
 };
 
-/* RFC 6376 section 5.4.1, and what a mail program shows or acts on.  once: there is one at most, and h= names
- * it once more than it occurs, so that nobody can add another.  Mailing lists add the others. */
-static const struct {
+/* RFC 6376 section 5.4.1, and what a mail program shows or acts on.  Of which there is one at most h= names
+ * one more than there are, so that nobody can add another: what a reader takes for author, recipient or
+ * subject also where it is missing, the others, which relays add, only where they are.  Mailing lists add
+ * the rest. */
+static const struct signed_field {
 	struct pn_str name;
-	bool once;
+	enum { NEVER, IF_THERE, ALWAYS } once_more;
+	bool date;			/* some relays write their own: pn_dkim_signing.dates_change */
 } signed_fields[] = {
-	{ { "From", 4 }, true },
-	{ { "Reply-To", 8 }, true },
-	{ { "Subject", 7 }, true },
-	{ { "Date", 4 }, true },
-	{ { "Message-ID", 10 }, true },
-	{ { "To", 2 }, true },
-	{ { "Cc", 2 }, true },
-	{ { "In-Reply-To", 11 }, true },
-	{ { "References", 10 }, true },
-	{ { "MIME-Version", 12 }, true },
-	{ { "Content-Type", 12 }, true },
-	{ { "Content-Transfer-Encoding", 25 }, true },
-	{ { "Sender", 6 }, false },
-	{ { "Resent-From", 11 }, false },
-	{ { "Resent-Date", 11 }, false },
-	{ { "Resent-To", 9 }, false },
-	{ { "Resent-Cc", 9 }, false },
-	{ { "Resent-Message-ID", 17 }, false },
-	{ { "List-Id", 7 }, false },
-	{ { "List-Help", 9 }, false },
-	{ { "List-Unsubscribe", 16 }, false },
-	{ { "List-Unsubscribe-Post", 21 }, false },
-	{ { "List-Subscribe", 14 }, false },
-	{ { "List-Post", 9 }, false },
-	{ { "List-Owner", 10 }, false },
-	{ { "List-Archive", 12 }, false },
+	{ { "From", 4 }, ALWAYS, false },
+	{ { "Reply-To", 8 }, ALWAYS, false },
+	{ { "Subject", 7 }, ALWAYS, false },
+	{ { "Date", 4 }, IF_THERE, true },
+	{ { "Message-ID", 10 }, IF_THERE, true },
+	{ { "To", 2 }, ALWAYS, false },
+	{ { "Cc", 2 }, ALWAYS, false },
+	{ { "In-Reply-To", 11 }, IF_THERE, false },
+	{ { "References", 10 }, IF_THERE, false },
+	{ { "MIME-Version", 12 }, IF_THERE, false },
+	{ { "Content-Type", 12 }, IF_THERE, false },
+	{ { "Content-Transfer-Encoding", 25 }, IF_THERE, false },
+	{ { "Sender", 6 }, NEVER, false },
+	{ { "Resent-From", 11 }, NEVER, false },
+	{ { "Resent-Date", 11 }, NEVER, false },
+	{ { "Resent-To", 9 }, NEVER, false },
+	{ { "Resent-Cc", 9 }, NEVER, false },
+	{ { "Resent-Message-ID", 17 }, NEVER, false },
+	{ { "List-Id", 7 }, NEVER, false },
+	{ { "List-Help", 9 }, NEVER, false },
+	{ { "List-Unsubscribe", 16 }, NEVER, false },
+	{ { "List-Unsubscribe-Post", 21 }, NEVER, false },
+	{ { "List-Subscribe", 14 }, NEVER, false },
+	{ { "List-Post", 9 }, NEVER, false },
+	{ { "List-Owner", 10 }, NEVER, false },
+	{ { "List-Archive", 12 }, NEVER, false },
 };
 
 struct work {
@@ -88,9 +91,10 @@ has_long_line(const struct pn_field *field)
 
 /* A name stands before its last occurrence first (RFC 6376 section 5.4.2). */
 static enum pn_status
-add_fields(struct work *work, struct pn_fields fields, struct pn_str name, bool once, struct names *names,
+add_fields(struct work *work, struct pn_fields fields, const struct signed_field *row, struct names *names,
     struct pn_error *err)
 {
+	struct pn_str name = row->name;
 	size_t n = 0;
 
 	for (size_t i = fields.n; i-- > 0;) {
@@ -105,7 +109,7 @@ add_fields(struct work *work, struct pn_fields fields, struct pn_str name, bool 
 		add_name(names, name);
 		pn_dkim_canon_field(&fields.v[i], work->how->relaxed_header, &work->header);
 	}
-	if (once)
+	if (row->once_more == ALWAYS || (row->once_more == IF_THERE && n > 0))
 		add_name(names, name);
 	return PN_OK;
 }
@@ -118,7 +122,8 @@ select_fields(struct work *work, struct pn_fields fields, struct pn_error *err)
 
 	pn_buf_init(&names.buf, HEADER_SIZE);
 	for (size_t i = 0; st == PN_OK && i < PN_COUNT(signed_fields); i++)
-		st = add_fields(work, fields, signed_fields[i].name, signed_fields[i].once, &names, err);
+		if (!signed_fields[i].date || !work->how->dates_change)
+			st = add_fields(work, fields, &signed_fields[i], &names, err);
 	work->names = pn_arena_dup(work->arena, pn_buf_str(&names.buf));
 	pn_buf_done(&names.buf);
 	if (st == PN_OK && pn_buf_failed(&work->header))

@@ -19,7 +19,8 @@ enum {
 	TIMEOUT_MS = 5000,
 	CACHE_ENTRIES = 50000,
 	CACHE_BYTES = 64 * 1024 * 1024,
-	FLYING_MAX = 1000,
+	/* also those that nobody waits for any more: where no server answers libunbound is long in giving up */
+	FLYING_MAX = 4000,
 	FLYING_EARLY_MAX = FLYING_MAX / 2,	/* the others are for those who wait */
 	CLASS_IN = 1,
 	/* seconds an answer is kept */
@@ -372,8 +373,9 @@ configure(struct ub_ctx *unbound, const struct pn_resolver_options *options, str
 	bool validate = options->trust_anchor.n > 0;
 	const char *const always[][2] = {
 		{ "module-config:", validate ? "validator iterator" : "iterator" },
-		{ "num-queries-per-thread:", "1024" },
-		{ "outgoing-range:", "1024" },
+		/* more than FLYING_MAX: else questions wait behind those that no server answers */
+		{ "num-queries-per-thread:", "4096" },
+		{ "outgoing-range:", "4096" },
 		/* a server that was away is tried again at once */
 		{ "infra-keep-probing:", "yes" },
 		{ "infra-cache-max-rtt:", "4000" },

@@ -223,10 +223,11 @@ usable_keys(struct pn_signer *s, const struct pn_signing_key *keys, size_t n, st
 
 enum pn_status
 pn_signer_sign(struct pn_signer *s, struct pn_fields fields, const unsigned char body[PN_DKIM_HASH_SIZE],
-    struct pn_str from, int64_t now, struct pn_arena *arena, struct pn_signed *out, struct pn_error *err)
+    struct pn_str from, bool dates_change, int64_t now, struct pn_arena *arena, struct pn_signed *out,
+    struct pn_error *err)
 {
 	struct pn_dkim_signing how = { .relaxed_header = s->config.relaxed_header, .relaxed_body = s->config.relaxed_body,
-		.now = now };
+		.now = now, .dates_change = dates_change };
 	struct pn_signing_key keys[PN_SIGNING_KEYS];
 	struct pn_dkim_signer signers[PN_SIGNING_KEYS];
 	enum pn_status st;

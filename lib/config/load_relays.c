@@ -332,6 +332,8 @@ load_relay(struct pn_loader *l, const struct pn_conf_section *section,
 		    "%s is no name; use 1 to 32 of a-z, 0-9 and -, and no word like plain, starttls, smtps, "
 		    "redirect or wait, which transports have", pn_show(r->name, l->arena));
 	load_host(l, section, &pn_presets[draft.preset], &r->host);
+	/* Amazon SES does, whether its preset is named or not */
+	r->dates_change = pn_presets[draft.preset].dates_change || pn_str_ends(r->host, PN_STR(".amazonaws.com"));
 	load_gateway(l, section, &r->gateway);
 	load_files(l, r);
 	load_limits(l, section, draft.limits, r);

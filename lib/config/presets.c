@@ -29,7 +29,7 @@ const struct pn_preset pn_presets[] = {
 	{ .name = "amazon-ses",
 	    .host = "email-smtp.REGION.amazonaws.com", .own_host = true,
 	    .port = "587", .other_ports = "465 2587 2465 25",
-	    .security = "starttls_strict", .authentication = "login", .limits = "50/message",
+	    .security = "starttls_strict", .authentication = "login", .limits = "50/message", .dates_change = true,
 	    .login = "User and password are SMTP credentials made in the SES console for this region, not an "
 		"access key. The account has a limit per day, 200 in the sandbox: set limits to it." },
 	{ .name = "mailjet",

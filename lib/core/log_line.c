@@ -130,7 +130,29 @@ take_queue_id(struct pn_str *rest, struct pn_log_line *out)
 
 /* -- words ------------------------------------------------------------------------------ */
 
-/* Addresses are taken out: a customer called daily-limit@ is no limit. */
+/* A domain name, whatever punctuation is around it; 5.4.5 is none. */
+static bool
+is_domain(struct pn_str word)
+{
+	bool dot = false, letter = false;
+
+	while (word.n > 0 && !pn_is_alnum(word.p[0]))
+		word = pn_str_from(word, 1);
+	while (word.n > 0 && !pn_is_alnum(word.p[word.n - 1]))
+		word.n--;
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.p[i] == '.') {
+			dot = true;
+			letter = false;
+		} else if (pn_is_alnum(word.p[i]))
+			letter = letter || !pn_is_digit(word.p[i]);
+		else if (word.p[i] != '-')
+			return false;
+	}
+	return dot && letter;
+}
+
+/* Addresses and domains are taken out: a customer called daily-limit is no limit. */
 static bool
 is_limit(struct pn_str text)
 {
@@ -145,7 +167,7 @@ is_limit(struct pn_str text)
 		bool opens = pn_str_find(word, '<') != PN_STR_NONE,
 		     closes = pn_str_find(word, '>') != PN_STR_NONE;
 
-		if (!in_angles && !opens && pn_str_find(word, '@') == PN_STR_NONE) {
+		if (!in_angles && !opens && pn_str_find(word, '@') == PN_STR_NONE && !is_domain(word)) {
 			memcpy(words + n, word.p, word.n);
 			n += word.n;
 			words[n++] = ' ';

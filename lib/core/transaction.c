@@ -426,6 +426,9 @@ pn_delivered_to(const struct pn_transaction *t, const struct pn_gateway *gateway
 	for (size_t i = 0; i < t->rcpt_count; i++) {
 		struct pn_str address = pn_text_lower(address_of(&t->rcpts[i]), arena);
 
+		/* "sales@acme.example." is the alias for us, for Odoo it is none */
+		if (pn_str_ends(address, PN_STR(".")))
+			address.n--;
 		if (t->rcpts[i].who.kind == PN_RCPT_RETIRED)
 			address = t->rcpts[i].who.successor;
 		if (!pn_strs_has(seen.list, address) && !pn_strs_has(out.list, address))

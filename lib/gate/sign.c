@@ -145,6 +145,22 @@ may_sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, const stru
 	return owner == NULL || sender == NULL || owner == sender;
 }
 
+/* Does a relay write its own Date and Message-ID?  Each counts that may carry the mail; of a mail that is left to
+ * the map `route` all do. */
+static bool
+dates_change(const struct pn_gate *gate, const struct pn_gate_result *out)
+{
+	const struct pn_relay_choice *choice = &out->outbound.choice;
+	struct pn_relays all = gate->config->relays;
+	bool change = false;
+
+	for (size_t i = 0; i < choice->n; i++)
+		change = change || choice->v[i].relay->dates_change;
+	for (size_t i = 0; out->outbound.live && i < all.n; i++)
+		change = change || all.v[i].dates_change;
+	return change;
+}
+
 void
 sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_arena *arena,
     struct pn_gate_result *out)
@@ -169,7 +185,8 @@ sign(const struct pn_gate *gate, const struct pn_gate_mail *mail, struct pn_aren
 		out->not_signed = PN_STR("its author is of another gateway than its sender");
 		return;
 	}
-	st = pn_signer_sign(gate->signer, fields, mail->body_hash, author.address, mail->now_ms / 1000, arena, &done, &err);
+	st = pn_signer_sign(gate->signer, fields, mail->body_hash, author.address, dates_change(gate, out),
+	    mail->now_ms / 1000, arena, &done, &err);
 	if (st == PN_NOT_FOUND)
 		return;
 	if (st == PN_OK) {

@@ -51,7 +51,7 @@ sign_one(const struct load *load, struct pn_arena *arena)
 	pn_dkim_body_end(body, hash);
 	pn_dkim_body_free(body);
 	if (pn_signer_sign(load->signer, (struct pn_fields){ fields, PN_COUNT(fields) }, hash, load->author,
-	    pn_clock_now(), arena, &done, &err) != PN_OK || done.n != 1)
+	    false, pn_clock_now(), arena, &done, &err) != PN_OK || done.n != 1)
 		fail(err.text);
 }
 

@@ -495,13 +495,14 @@ def test_explain_separate(ctx):
 	assert len(e["gateways"]) == 1
 
 
-def test_explain_bcc(ctx):
+@cases(("as it is", "sales@acme.test"), ("with a dot at its end", "sales@acme.test."))
+def test_explain_bcc(ctx, to):
 	s = Site(ctx)
 	s("aliases", "apply")
-	e = s.explain(MAIL % {"to": "friends@x.test", "more": ""}, "sales@acme.test")
+	e = s.explain(MAIL % {"to": "friends@x.test", "more": ""}, to)
 	assert e["gateways"][0]["delivered_to"] == ["sales@acme.test"] and e["gateways"][0]["rule"] == "alias"
 	assert {"change": "insert_header", "name": "Delivered-To", "text": "sales@acme.test"} in e["changes"]
-	text = s("explain", s.dir + "/mail.eml", "--from", "ann@x.test", "--to", "sales@acme.test").stdout
+	text = s("explain", s.dir + "/mail.eml", "--from", "ann@x.test", "--to", to).stdout
 	assert "change      insert header Delivered-To: sales@acme.test\n" in text
 
 
@@ -528,6 +529,14 @@ def test_explain_outbound(ctx):
 	assert e["learned"] == 1 and e["gateways"] == [] and e["action"] == "accept"
 	assert s.explain(mail, "ann@x.test", sender="bounce@acme.test")["learned"] == 0
 	assert s.json("threads") == []
+
+
+@cases(("unchanged", "bounce@acme.test", []), ("changed", "jo@else.test", ["<sales@acme.test>"]))
+def test_explain_names_a_sender_that_is_new(ctx, sender, expected):
+	s = Site(ctx, 'relay "r" { host = "r.example"  from_filter = {"acme.test"} }')
+	path = s.mail("From: sales@acme.test\nTo: ann@x.test\nMessage-ID: <9@acme>\n\nx\n")
+	told = s("explain", path, "--from", sender, "--to", "ann@x.test", "--outbound").stdout
+	assert "outbound" in told and re.findall(r"new sender +(\S+)", told) == expected, told
 
 
 def test_explain_without_state(ctx):

@@ -223,6 +223,7 @@ def test_replies_are_limits_to_both(ctx):
 
 
 @cases(("an address", "<%s.%s@evil.test>"), ("a quoted string", '<"%s %s"@evil.test>'), ("a domain", "<x@%s-%s.test>"),
+    ("a domain alone", "%s-%s.test"), ("one in a sentence", "the domain (%s.x.%s.test.),"),
     ("the other word outside", "<%s@evil.test> %s"))
 def test_an_address_is_no_limit(ctx, form):
 	"""Whom a relay does not know is told so at once, whatever the address is; a limit in other words is one."""
@@ -237,3 +238,6 @@ def test_an_address_is_no_limit(ctx, form):
 			assert lookup("550 5.1.1 " + form % (one, other) + rest + "User unknown") == "", (one, other)
 	for sender in ("jo@acme.test", "sender@acme.test", "rate@acme.test"):
 		assert lookup("554 5.7.1 <%s>: Sender address rejected: daily limit exceeded" % sender).startswith("454 4.4.5 5.7.1 <")
+	for name in ("acme.test", "daily-acme.test", "limits.test", "mx1.tenant.test"):
+		assert lookup("554 5.7.1 %s: daily limit exceeded" % name) == "454 4.4.5 5.7.1 %s: daily limit exceeded\n" % name
+	assert lookup("550 5.1.2 daily-limit.example: no such domain") == ""

@@ -334,6 +334,23 @@ def test_bounce_goes_to_the_bounce_address(ctx):
 		assert b"gone@customer.test" in stored and b"nobody of that name" in stored
 
 
+@cases(("a bounce", "bounce", "", 1), ("automatic mail", "sales", "", 1), ("a person's mail", "sales", "ann@sender.test", 2))
+def test_a_target_that_refuses(ctx, to, sender, mails):
+	"""Postfix tells the sender, where there is one; a mail without one comes to its end: no loop, no backscatter."""
+	with Gateway(ctx) as g:
+		g.odoo.hook = lambda stage, transaction, arg: "550 5.1.1 unknown here" if stage == "rcpt" else None
+		r = g.send(to, BOUNCE if to == "bounce" else mail(to), sender=sender)
+		assert r.code == 250, r
+		g.pf.wait_log(r.queue_id + ": .*status=bounced")
+		g.pf.wait_log(r.queue_id + ": removed")
+		if mails > 1:
+			g.pf.wait_log("to=<ann@sender.test>")
+		else:
+			g.pf.wait_queue(0)
+		assert len(set(re.findall(r"qmgr\[\d+\]: (\w+): from=", g.pf.log()))) == mails, g.pf.log()
+		assert len(g.odoo.transactions) == 1 and g.people.transactions == []
+
+
 def test_answer_to_a_loop_notice_is_thrown_away_with_a_line(ctx):
 	notice = "References: <123.45-loop-detection-bounce-email@acme.example>"
 	with Gateway(ctx, MIXED) as g:

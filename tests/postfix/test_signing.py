@@ -131,6 +131,26 @@ def test_nothing_can_be_added(ctx):
 		assert " l=" not in t.header("DKIM-Signature")
 
 
+SES = ("ses", "preset = amazon-ses")
+
+
+@cases(("the relay", {SES: "acme.example"}, "", True),
+    ("the next relay", {("main", ""): "acme.example", SES: "acme.example"}, "", True),
+    ("a relay of others", {("main", ""): "acme.example", SES: "else.example"}, "", False),
+    ("the map may know it", {("main", ""): "acme.example", SES: "else.example"}, "live_routes = yes", True))
+def test_relay_that_replaces_dates(ctx, relays, top, replaced):
+	"""Amazon SES writes Date and Message-ID anew: the signature stands, and covers the rest."""
+	accounts = {name: of(*filters.split(), lines=lines) for (name, lines), filters in relays.items()}
+	with Signing(ctx, accounts=accounts, top=top) as g:
+		_, t = g.leaves(JO)
+		assert sorted(g.verified(t)) == BOTH and t.header("Date") and t.header("Message-ID")
+		anew, n = re.subn(rb"^(Date|Message-ID):.*\r\n", rb"\1: anew\r\n", t.message, flags=re.M | re.I)
+		assert n == 2
+		for i in range(2):
+			assert dkim.DKIM(anew).verify(idx=i, dnsfunc=g.record) == replaced
+			assert not dkim.DKIM(b"Subject: pay\r\n" + anew).verify(idx=i, dnsfunc=g.record)
+
+
 def test_what_is_not_ours_is_not_signed(ctx):
 	"""Strangers, neighbours, other authors, authors in doubt."""
 	with Signing(ctx, accounts={"any": of()}, top="rewrite = no") as g:

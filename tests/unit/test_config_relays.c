@@ -357,10 +357,31 @@ test_presets(void **state)
 		assert_int_equal(r.security, PN_SECURITY_STARTTLS_STRICT);
 		assert_int_equal(r.login, strcmp(p->name, "microsoft365") == 0 ? PN_LOGIN_OAUTH : PN_LOGIN_PASSWORD);
 		assert_int_equal(r.limit_count > 0, *p->limits != '\0');
+		assert_int_equal(r.dates_change, strcmp(p->name, "amazon-ses") == 0);
 		assert_true(strlen(p->login) > 0);
 		done(&l);
 	}
 	assert_int_equal(pn_preset_count, 7);
+}
+
+/* What Amazon SES does to a mail does not depend on the preset. */
+static void
+test_dates(void **state)
+{
+	static const struct { const char *host; bool change; } hosts[] = {
+		{ "email-smtp.us-east-1.amazonaws.com", true }, { "Email-SMTP.eu-west-1.AmazonAWS.com", true },
+		{ "r.example", false }, { "notamazonaws.com", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(hosts); i++) {
+		struct loaded l;
+		char text[200];
+
+		(void)snprintf(text, sizeof(text), "relay r { host = %s }", hosts[i].host);
+		assert_int_equal(only_relay(&l, text).dates_change, hosts[i].change);
+		done(&l);
+	}
 }
 
 /* What the relay sets counts, wherever preset stands. */
@@ -497,6 +518,7 @@ main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_presets),
+		cmocka_unit_test(test_dates),
 		cmocka_unit_test(test_preset_gives_way),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_shared_addresses),

@@ -55,6 +55,7 @@ struct world {
 	size_t questions;
 	struct pn_str from;
 	size_t step;			/* bytes of body at once */
+	bool dates_change;		/* for sign() */
 };
 
 static void
@@ -138,7 +139,8 @@ add_signature(struct world *w, const char *raw)
 static void
 sign(struct world *w, const struct pn_dkim_key *key, const char *domain, const char *selector)
 {
-	const struct pn_dkim_signing how = { .relaxed_header = true, .relaxed_body = true, .now = NOW };
+	const struct pn_dkim_signing how = { .relaxed_header = true, .relaxed_body = true, .now = NOW,
+		.dates_change = w->dates_change };
 	const struct pn_dkim_signer signer = { pn_str_c(domain), pn_str_c(selector), PN_STR_EMPTY, key };
 	struct pn_dkim_body *body = pn_dkim_body_new(true);
 	unsigned char hash[PN_DKIM_HASH_SIZE];
@@ -797,11 +799,59 @@ test_signature_text(void **state)
 	raw = w.fields.v[0].raw;
 	assert_true(pn_str_starts(raw,
 	    PN_STR(" v=1; a=rsa-sha256; c=relaxed/relaxed;\n\td=example.org;\n\ts=rsa; "
-	    "t=1800000000;\n\th=From:From:Reply-To:Subject:Subject:Date:Message-ID:To:To:Cc:")));
+	    "t=1800000000;\n\th=From:From:Reply-To:Subject:Subject:To:To:Cc;\n")));
 	assert_false(pn_str_contains(raw, PN_STR(" l=")));
 	for (rest = raw; pn_str_split(&rest, '\n', &line);)
 		assert_true(line.n <= 78);
 	finish(&w);
+}
+
+/* What a relay adds where it is missing, or writes anew, breaks no signature; what a reader is shown does. */
+static void
+test_fields_of_relays(void **state)
+{
+	static const struct {
+		const char *name, *before, *after;	/* fields above From */
+		bool dates_change;
+		enum pn_dkim_result result;
+	} rows[] = {
+		{ "Date added", "", "Date: now\r\n", false, PN_DKIM_PASS },
+		{ "Message-ID added", "", "Message-ID: <x@y>\r\n", false, PN_DKIM_PASS },
+		{ "MIME fields added", "", "MIME-Version: 1.0\r\nContent-Type: text/plain\r\n"
+		    "Content-Transfer-Encoding: 7bit\r\n", false, PN_DKIM_PASS },
+		{ "Subject added", "", "Subject: x\r\n", false, PN_DKIM_FAIL },
+		{ "To added", "", "To: x\r\n", false, PN_DKIM_FAIL },
+		{ "Cc added", "", "Cc: x\r\n", false, PN_DKIM_FAIL },
+		{ "Reply-To added", "", "Reply-To: x\r\n", false, PN_DKIM_FAIL },
+		{ "From added", "", "From: x\r\n", false, PN_DKIM_FAIL },
+		{ "a second Date", "Date: now\r\n", "Date: now\r\nDate: now\r\n", false, PN_DKIM_FAIL },
+		{ "a second type", "Content-Type: a/b\r\n", "Content-Type: a/b\r\nContent-Type: a/b\r\n", false,
+		    PN_DKIM_FAIL },
+		{ "Date replaced", "Date: now\r\n", "Date: then\r\n", false, PN_DKIM_FAIL },
+		{ "Message-ID replaced", "Message-ID: <x@y>\r\n", "Message-ID: <z@y>\r\n", false, PN_DKIM_FAIL },
+		{ "both replaced by a relay that does", "Date: now\r\nMessage-ID: <x@y>\r\n",
+		    "Message-ID: <z@y>\r\nDate: then\r\n", true, PN_DKIM_PASS },
+		{ "Subject replaced by it", "Subject: a\r\n", "Subject: b\r\n", true, PN_DKIM_FAIL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(rows); i++) {
+		struct pn_dkim_signatures found;
+		struct pn_field signature;
+		struct world w;
+
+		start(&w);
+		set_mail(&w, pn_arena_printf(w.arena, "%sFrom: a@example.org\r\n\r\ntext\r\n", rows[i].before));
+		w.dates_change = rows[i].dates_change;
+		sign(&w, rsa, "example.org", "rsa");
+		signature = w.fields.v[0];
+		set_mail(&w, pn_arena_printf(w.arena, "%sFrom: a@example.org\r\n\r\ntext\r\n", rows[i].after));
+		add_field(&w, signature);
+		found = verify(&w);
+		assert_int_equal(found.n, 1);
+		expect(rows[i].name, &found.v[0], rows[i].result, "");
+		finish(&w);
+	}
 }
 
 #define S4 "Subject:\r\nSubject:\r\nSubject:\r\nSubject:\r\n"
@@ -1014,6 +1064,7 @@ main(void)
 		cmocka_unit_test(test_body_hash), cmocka_unit_test(test_body_places),
 		cmocka_unit_test(test_longest), cmocka_unit_test(test_keys_ahead),
 		cmocka_unit_test(test_signature_text),
+		cmocka_unit_test(test_fields_of_relays),
 		cmocka_unit_test(test_signing_refused),
 		cmocka_unit_test(test_key_parse),
 		cmocka_unit_test(test_key_file),

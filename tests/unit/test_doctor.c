@@ -130,13 +130,13 @@ write_found(const struct host *h, char *out)
 
 		n += (size_t)snprintf(out + n, FOUND_SIZE - n,
 		    "%s verdict " PN_STR_FMT " by " PN_STR_FMT " as " PN_STR_FMT " <" PN_STR_FMT
-		    ">: spf %s%s dkim %s dmarc %s %s then %s\n",
+		    ">: spf %s%s dkim %s dmarc %s %s then %s | " PN_STR_FMT "\n",
 		    doctor_level_name(v->level), PN_STR_ARG(v->route->from),
 		    PN_STR_ARG(v->route->relay->name), PN_STR_ARG(v->route->author),
 		    PN_STR_ARG(v->route->envelope), pn_spf_result_name(v->now.spf),
 		    v->now.spf_aligned ? " aligned" : "", v->now.dkim_aligned ? "aligned" : "no",
 		    pn_dmarc_result_name(v->now.dmarc), pn_dmarc_policy_name(v->now.disposition),
-		    pn_dmarc_result_name(v->then.dmarc));
+		    pn_dmarc_result_name(v->then.dmarc), PN_STR_ARG(v->remedy));
 		assert_true(n < FOUND_SIZE);
 	}
 }
@@ -396,6 +396,16 @@ static const struct {
 	    RELAY("r", "smtp.relay.example", "\"b@news.acme.example\", \"news.acme.example\""),
 	    { SPF, DMARC }, { "verdict b@news.acme.example by r", "verdict someone@news.acme.example by r" },
 	    { NULL }, DOCTOR_ERROR },
+	{ "no room for the relay that is missing", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 a mx include:1.example include:2.example include:3.example "
+	      "include:4.example include:5.example include:6.example include:7.example include:8.example -all\"",
+		"acme.example A 192.0.2.1", "1.example TXT \"v=spf1 -all\"", "2.example TXT \"v=spf1 -all\"",
+		"3.example TXT \"v=spf1 -all\"", "4.example TXT \"v=spf1 -all\"",
+		"5.example TXT \"v=spf1 -all\"", "6.example TXT \"v=spf1 -all\"",
+		"7.example TXT \"v=spf1 -all\"", "8.example TXT \"v=spf1 -all\"", DMARC },
+	    { "may not: fail", "look-ups by term: a 1, mx 1, include:1.example 1",
+		"a:smtp.relay.example 1; take out" },
+	    { " = v=spf1" }, DOCTOR_ERROR },
 	{ "a provider that replaces the envelope sender", SES,
 	    { "acme.example TXT \"v=spf1 include:amazonses.com ~all\"", DMARC },
 	    { "warning " V "s as", "spf pass aligned dkim no dmarc pass" }, { NULL }, DOCTOR_WARNING },
@@ -564,6 +574,9 @@ static const struct {
 	    { "ok " V
 	      "g as someone@acme.example <bounce@acme.example>: spf softfail dkim aligned dmarc pass" },
 	    { NULL }, DOCTOR_ERROR },
+	{ "a provider that replaces what our signatures leave out", SES, "k acme.example:s:@0", SIGNED,
+	    { "acme.example TXT \"v=spf1 include:amazonses.com ~all\"", DMARC, SELECTOR "\"$0\"" },
+	    { "ok " V "s as", "spf pass aligned dkim aligned dmarc pass" }, { "have it sign" }, DOCTOR_OK },
 	{ "what is published decides the verdict", GMAIL, "k acme.example:s:@0", SIGNED,
 	    { "acme.example TXT \"v=spf1 mx ~all\"", DMARC },
 	    { "error " V "g as someone@acme.example <bounce@acme.example>: spf softfail dkim no dmarc fail "

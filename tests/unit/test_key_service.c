@@ -206,7 +206,7 @@ sign_by(struct world *w, struct pn_signer *signer, struct pn_signed *out, struct
 	const unsigned char body[PN_DKIM_HASH_SIZE] = { 1 };
 
 	return pn_signer_sign(signer, (struct pn_fields){ (struct pn_field *)(uintptr_t)&from, 1 }, body,
-	    PN_STR("a@acme.example"), 1000000000, w->arena, out, err);
+	    PN_STR("a@acme.example"), false, 1000000000, w->arena, out, err);
 }
 
 /* Neither signature has anything random: byte for byte it is what the keys' owner would write. */
@@ -277,8 +277,12 @@ test_odd_answers(void **state)
 {
 	static const struct pn_str rows[] = { { "", 0 }, { "OK ", 3 }, { "OK x", 4 }, { "NOTFOUND x", 10 }, { "PERM x", 6 },
 		{ "TEMP x", 6 }, { "OK v=DKIM1; k=rsa; p=", 21 }, { "OK v=DKIM1; k=dsa; p=QUJD", 25 },
-		{ "OK v=DKIM1; k=rsa; p=Q\0JD", 25 } };
+		{ "OK v=DKIM1; k=rsa; p=Q\0JD", 25 }, { "OK v=DKIM1; k=rsa; p=QUJD", 25 },
+		{ "OK v=DKIM1; k=ed25519; p=QUJD", 29 } };
 	static char large[PN_DKIM_SIGNATURE_SIZE + 4] = "OK ";
+	char other[PN_DKIM_SIGNATURE_SIZE + 3] = "OK ";
+	const unsigned char hash[PN_DKIM_HASH_SIZE] = { 1 };
+	size_t n;
 	struct world *w = *state;
 	struct pn_signed done;
 	struct pn_error err = { "" };
@@ -294,6 +298,13 @@ test_odd_answers(void **state)
 	assert_int_equal(sign_by(w, w->here, &done, &err), PN_TEMPFAIL);
 	w->instead = pn_str_n(large, sizeof(large));
 	assert_int_equal(sign_by(w, w->here, &done, &err), PN_TEMPFAIL);
+	w->instead = pn_str_n(large, 3 + 1024 / 8);
+	assert_int_equal(sign_by(w, w->here, &done, &err), PN_TEMPFAIL);
+	/* the key's own, of another mail */
+	assert_int_equal(pn_dkim_key_sign(w->rsa, hash, (unsigned char *)other + 3, &n, &err), PN_OK);
+	w->instead = pn_str_n(other, 3 + n);
+	assert_int_equal(sign_by(w, w->here, &done, &err), PN_TEMPFAIL);
+	assert_string_equal(err.text, "acme.example/r: postern-signer: that is no signature");
 }
 
 static const struct {

@@ -78,6 +78,27 @@ static const struct {
 	    PLAIN TO_R1 "dsn=5.1.1, status=bounced (host localhost[127.0.0.1] said: 550 5.1.1 "
 		"<\"a daily limit x\"@far.test>: unknown (in reply to RCPT TO command))",
 	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
+	{ "a domain that says daily limit",
+	    PLAIN TO_R1 "dsn=5.1.2, status=bounced (host localhost[127.0.0.1] said: 550 5.1.2 "
+		"daily-limit.example: no such domain (in reply to RCPT TO command))",
+	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
+	{ "one in brackets, with a full stop and a code in it",
+	    PLAIN TO_R1 "dsn=5.1.2, status=bounced (host localhost[127.0.0.1] said: 550 5.1.2 no such domain "
+		"(Daily.5.4.5.Quota2.example.). (in reply to RCPT TO command))",
+	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, WELL },
+	{ "a domain beside a limit",
+	    PLAIN TO_R1 "dsn=4.4.5, status=deferred (host localhost[127.0.0.1] said: 450 4.4.5 acme.example: daily "
+		"quota exceeded (in reply to RCPT TO command))",
+	    PN_LOG_DEFERRED, "1B670A78459", "r1@far.test", "localhost", 28155, PN_HEALTH_LIMIT },
+	{ "a word with dots that is no domain",
+	    PLAIN TO_R1 "dsn=5.2.0, status=bounced (host localhost[127.0.0.1] said: 554 5.2.0 "
+		"STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed (in reply to end of DATA "
+		"command))",
+	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, PN_HEALTH_LIMIT },
+	{ "a code that is no domain",
+	    PLAIN TO_R1 "dsn=5.4.5, status=bounced (host localhost[127.0.0.1] said: 550-5.4.5 Daily user sending "
+		"550 limit. (in reply to end of DATA command))",
+	    PN_LOG_BOUNCED, "1B670A78459", "r1@far.test", "localhost", 28155, PN_HEALTH_LIMIT },
 	{ "later, while others are tried", PLAIN "1E46FA7849B: host localhost[127.0.0.1] said: 450 4.2.0 no (in "
 	    "reply to RCPT TO command)", PN_LOG_TROUBLE, "1E46FA7849B", "", "localhost", 0, WELL },
 	{ "our own map said later, others are tried",

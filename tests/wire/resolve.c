@@ -1,6 +1,8 @@
 /* resolve - asks the DNS through pn_resolver.
  *
- *   resolve [-f FORWARDER] ... [-a TRUST_ANCHOR] [-t MILLISECONDS] NAME TYPE ...
+ *   resolve [-f FORWARDER] ... [-a TRUST_ANCHOR] [-t MILLISECONDS] [-n COUNT] NAME TYPE ...
+ *
+ * Before that, COUNT different names below silent.example are asked for, and their answers not waited for.
  *
  * One line for each question: the status, with "nxdomain" and "secure" where they hold, and the records
  * (addresses as hexadecimal digits; of a text over 60 bytes only its length), sorted but for MX; or the
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "postern/clock.h"
 #include "postern/resolver.h"
 
 enum { FORWARDERS_MAX = 8 };
@@ -71,6 +74,21 @@ ask(const struct pn_dns *dns, const char *name, enum pn_dns_type type)
 	pn_arena_free(arena);
 }
 
+static void
+ask_in_passing(const struct pn_dns *dns, size_t count)
+{
+	struct pn_arena *arena = pn_arena_new(1024 * 1024);
+	struct pn_dns_answer answer;
+	struct pn_error err;
+
+	for (size_t i = 0; i < count; i++) {
+		struct pn_str name = pn_arena_printf(arena, "n%zu.z%zu.silent.example", i, i % 50);
+
+		(void)!dns->query_until(dns->ctx, name, PN_DNS_A, pn_clock_mono_us(), arena, &answer, &err);
+	}
+	pn_arena_free(arena);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -79,15 +97,18 @@ main(int argc, char **argv)
 	struct pn_resolver *resolver;
 	struct pn_error err;
 	struct pn_dns dns;
+	size_t passing = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "f:a:t:")) != -1) {
+	while ((option = getopt(argc, argv, "f:a:t:n:")) != -1) {
 		if (option == 'f' && options.forwarders.n < FORWARDERS_MAX)
 			forwarders[options.forwarders.n++] = pn_str_c(optarg);
 		else if (option == 'a')
 			options.trust_anchor = pn_str_c(optarg);
 		else if (option == 't')
 			options.timeout_ms = (unsigned)strtoul(optarg, NULL, 10);
+		else if (option == 'n')
+			passing = strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
@@ -96,6 +117,7 @@ main(int argc, char **argv)
 		return 1;
 	}
 	dns = pn_resolver_port(resolver);
+	ask_in_passing(&dns, passing);
 	for (; optind + 1 < argc; optind += 2)
 		ask(&dns, argv[optind], type_of(argv[optind + 1]));
 	pn_resolver_close(resolver);

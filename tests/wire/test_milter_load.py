@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import threading
 import time
 
@@ -114,6 +115,42 @@ class _Waiting:
 			assert [c.verdict().kind for _ in "MR"] == ["continue"] * 2
 			assert c.verdict().added == ["sales@odoo.test"]
 		return time.monotonic() - self.sent
+
+
+@timeout(90)
+def test_no_file_left(ctx):
+	"""More connections than it may have files: who is in is served, and the others once somebody leaves.  Until then
+	libmilter's listener asks again and again, for one processor's time."""
+	with Gate(ctx, gateway=UNCOUNTED) as g:
+		inside = [g.client(timeout=30) for _ in range(5)]
+		full = g.open_files() + 3
+		resource.prlimit(g.pid, resource.RLIMIT_NOFILE, (full, full))
+		crowd = [knock(g) for _ in range(40)]
+		wait_until(lambda: g.open_files() == full, 10, "no file is left")
+		began, busy = time.monotonic(), processor_seconds(g.pid)
+		for _ in range(3):
+			for c in inside:
+				assert taken(c.deliver())
+			time.sleep(0.3)
+		note("processor: %.2f of %.2f s" % (processor_seconds(g.pid) - busy, time.monotonic() - began))
+		assert len(g.stderr()) < 100000
+		for c in crowd + inside:
+			c.close()
+		wait_until(lambda: g.open_files() < full, 10, "they are closed")
+		with g.client(timeout=30) as c:
+			assert taken(c.deliver())
+
+
+def knock(gate):
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+	s.connect(gate.path)
+	return s
+
+
+def processor_seconds(pid):
+	with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+		fields = f.read().rpartition(")")[2].split()
+	return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_many_sessions_back_to_back(ctx):

@@ -4,6 +4,7 @@ import glob
 import os
 import socket
 import subprocess
+import threading
 import time
 
 from lab import *
@@ -105,6 +106,41 @@ def test_silent_server(ctx):
 		with NameServer(ctx.tmp + "/ns", {"one.example": ONE}) as ns:
 			assert resolve(ctx, [address, ns.address], ("www.one.example", "A"), args=("-t", "20000")) \
 			    == ["ok c0000201 c0000202"]
+
+
+class HalfDeaf(threading.Thread):
+	"""A name server that answers for one.example only: the address 192.0.2.1."""
+
+	def __enter__(self):
+		self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+		self.socket.bind(("127.0.0.1", 0))
+		self.address = "127.0.0.1@%d" % self.socket.getsockname()[1]
+		self.start()
+		return self
+
+	def __exit__(self, *exc):
+		self.socket.sendto(b"", self.socket.getsockname())
+		self.join()
+		self.socket.close()
+
+	def run(self):
+		while query := self.socket.recvfrom(4096):
+			data, client = query
+			if not data:
+				return
+			end = data.find(b"\3one\7example\0")
+			if end > 0:
+				self.socket.sendto(data[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + data[12:end + 17]
+				    + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1", client)
+
+
+@cases(("as many as hundreds of mails have", 1500, "ok c0000201"), ("nearly all", 3900, "ok c0000201"),
+    ("too many", 4100, "temporary failure: too many DNS questions at once"))
+def test_names_that_nobody_answers(ctx, count, answer):
+	"""Questions are under way for long after who asked has left: the others are answered all the same."""
+	with HalfDeaf() as server:
+		assert resolve(ctx, [server.address], ("www.one.example", "A"), args=("-n", str(count))) == [answer]
 
 
 def test_no_server(ctx):
