@@ -243,23 +243,6 @@ finish(struct daemon *d)
 
 /* -- start --------------------------------------------------------------------------------------- */
 
-/* Before there are threads. */
-static int
-open_signals(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGUSR1);
-	(void)signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-		return -1;
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -276,7 +259,7 @@ main(int argc, char **argv)
 	pn_log_open(program.name, config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR, PN_LOG_INFO);
 	pn_daemon_keep_secrets();
 	d.shared = shared_new(config);
-	d.signals = open_signals();
+	d.signals = pn_signals_open();
 	if (d.signals < 0) {
 		pn_log(PN_LOG_ERROR, "no signals can be waited for");
 		return EX_OSERR;

@@ -16,6 +16,8 @@ __tsan_default_suppressions(void)
 	    /* the pool, whose functions have no names; nothing here destroys a mutex or waits so */
 	    "mutex:pthread_mutex_destroy\n"
 	    "race_top:pthread_mutex_destroy\n"
+	    /* a connection that comes then: the listener wakes the pool by a condition that is destroyed */
+	    "race:mi_start_session\n"
 	    /* they lock and unlock what was destroyed; hides the same mistake in a callback, but not in our own threads */
 	    "mutex:libmilter.so\n"
 	    "race_top:pthread_cond_timedwait\n";

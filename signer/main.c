@@ -1,5 +1,4 @@
 /* postern-signer - signs for postern-milter, which then needs no private key. */
-#include <errno.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -81,23 +80,6 @@ reload(struct daemon *d)
 }
 
 /* -- life -- */
-
-/* Before there are threads. */
-static int
-open_signals(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGUSR1);
-	(void)signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-		return -1;
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 /* False: it is to stop. */
 static bool
@@ -199,7 +181,7 @@ main(int argc, char **argv)
 		return EX_CONFIG;
 	pn_log_open(program.name, d.config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR, PN_LOG_INFO);
 	set_level(&d);
-	d.signals = open_signals();
+	d.signals = pn_signals_open();
 	if (d.signals < 0) {
 		pn_log(PN_LOG_ERROR, "no signals can be waited for");
 		return EX_OSERR;

@@ -41,7 +41,7 @@ PN_CHECK enum pn_status pn_dkim_key_write(const struct pn_dkim_key *key, const c
 void pn_dkim_key_free(struct pn_dkim_key *key);		/* NULL is fine */
 
 enum pn_dkim_key_type pn_dkim_key_type(const struct pn_dkim_key *key);
-unsigned pn_dkim_key_bits(const struct pn_dkim_key *key);	/* 0: another process has it */
+unsigned pn_dkim_key_bits(const struct pn_dkim_key *key);
 
 /* A key that another process has: its public half is asked for now, each signature later.
  * name: "NAME DOMAIN SELECTOR" as in key_service.h; the service must outlive the key.
@@ -56,7 +56,7 @@ PN_CHECK enum pn_status pn_dkim_key_ask(const struct pn_key_service *service, st
 enum { PN_DKIM_HASH_SIZE = 32, PN_DKIM_SIGNATURE_SIZE = PN_DKIM_RSA_MAX / 8 };	/* bytes; SHA-256 */
 
 /* PN_OK: the signature of the hash, of *n bytes.  PN_TEMPFAIL: OpenSSL does not sign; of a key that another
- * process has also what pn_dkim_key_ask() says. */
+ * process has also what pn_dkim_key_ask() says, and what comes is verified with the public half. */
 PN_CHECK enum pn_status pn_dkim_key_sign(const struct pn_dkim_key *key, const unsigned char hash[PN_DKIM_HASH_SIZE],
     unsigned char out[PN_DKIM_SIGNATURE_SIZE], size_t *n, struct pn_error *err);
 

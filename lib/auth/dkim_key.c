@@ -30,7 +30,7 @@ pn_dkim_key_type(const struct pn_dkim_key *key)
 unsigned
 pn_dkim_key_bits(const struct pn_dkim_key *key)
 {
-	return key->pkey == NULL ? 0 : (unsigned)EVP_PKEY_get_bits(key->pkey);
+	return (unsigned)EVP_PKEY_get_bits(key->pkey);
 }
 
 void

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "dkim_key_internal.h"
+#include "dkim_public_keys.h"
 
 enum { ARENA_LIMIT = 64 * 1024 };
 
@@ -58,6 +59,7 @@ ask(const struct pn_key_service *service, struct pn_str request, struct pn_buf *
 	return st == PN_OK ? pn_key_answer_parse(pn_buf_str(answer), value, err) : st;
 }
 
+/* Not every answer is taken: a signature that fails is worse than none. */
 static enum pn_status
 sign_there(const struct pn_dkim_key *key, const unsigned char *hash, unsigned char *out, size_t *n,
     struct pn_error *err)
@@ -70,7 +72,8 @@ sign_there(const struct pn_dkim_key *key, const unsigned char *hash, unsigned ch
 	pn_buf_addf(&request, "sign %s %s ", key->name, key->published);
 	pn_buf_add(&request, pn_str_n((const char *)hash, PN_DKIM_HASH_SIZE));
 	st = ask(key->service, pn_buf_str(&request), &answer, &value, err);
-	if (st == PN_OK && (value.n == 0 || value.n > PN_DKIM_SIGNATURE_SIZE))
+	if (st == PN_OK && (value.n > PN_DKIM_SIGNATURE_SIZE || !dkim_public_key_verify(key->pkey, key->type,
+	    pn_str_n((const char *)hash, PN_DKIM_HASH_SIZE), value)))
 		st = pn_fail(err, PN_TEMPFAIL, "postern-signer: that is no signature");
 	if (st == PN_OK) {
 		memcpy(out, value.p, value.n);
@@ -82,13 +85,15 @@ sign_there(const struct pn_dkim_key *key, const unsigned char *hash, unsigned ch
 }
 
 static struct pn_dkim_key *
-key_there(const struct pn_key_service *service, struct pn_str name, const struct pn_dkim_record *record)
+key_there(const struct pn_key_service *service, struct pn_str name, const struct pn_dkim_record *record,
+    EVP_PKEY *pkey)
 {
 	struct pn_dkim_key *key = calloc(1, sizeof(*key));
 
 	if (key == NULL || (key->name = strndup(name.p, name.n)) == NULL
 	    || (key->published = strndup(record->key.p, record->key.n)) == NULL)
 		pn_out_of_memory();
+	key->pkey = pkey;
 	key->service = service;
 	key->type = record->type;
 	return key;
@@ -101,13 +106,15 @@ pn_dkim_key_ask(const struct pn_key_service *service, struct pn_str name, struct
 	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
 	struct pn_str request = pn_arena_printf(arena, "public " PN_STR_FMT, PN_STR_ARG(name)), value;
 	struct pn_dkim_record record;
+	EVP_PKEY *pkey = NULL;
 	struct pn_buf answer;
 	enum pn_status st = ask(service, request, &answer, &value, err);
 
-	if (st == PN_OK && (pn_dkim_record_parse(value, arena, &record, err) != PN_OK || record.key.n == 0))
+	if (st == PN_OK && (pn_dkim_record_parse(value, arena, &record, err) != PN_OK
+	    || (pkey = dkim_public_key_decode(&record, arena)) == NULL))
 		st = pn_fail(err, PN_TEMPFAIL, "postern-signer: that is no record of a key");
 	if (st == PN_OK)
-		*out = key_there(service, name, &record);
+		*out = key_there(service, name, &record, pkey);
 	pn_buf_done(&answer);
 	pn_arena_free(arena);
 	return st;

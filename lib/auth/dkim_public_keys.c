@@ -8,6 +8,66 @@
 
 #include "dkim_tags.h"
 
+/* -- one key -- */
+
+EVP_PKEY *
+dkim_public_key_decode(const struct pn_dkim_record *record, struct pn_arena *arena)
+{
+	const unsigned char *at;
+	struct pn_str bytes;
+	EVP_PKEY *pkey;
+
+	if (pn_dkim_base64(record->key, arena, &bytes) != PN_OK)
+		return NULL;
+	at = (const unsigned char *)bytes.p;
+	pkey = record->type == PN_DKIM_RSA ? d2i_PUBKEY(NULL, &at, (long)bytes.n)
+	    : EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, at, bytes.n);
+	if (pkey != NULL && record->type == PN_DKIM_RSA && EVP_PKEY_get_base_id(pkey) != EVP_PKEY_RSA) {
+		EVP_PKEY_free(pkey);
+		pkey = NULL;
+	}
+	ERR_clear_error();
+	return pkey;
+}
+
+static bool
+verify_rsa(EVP_PKEY *pkey, struct pn_str hash, struct pn_str signature)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	bool ok = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1
+	    && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1
+	    && EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1
+	    && EVP_PKEY_verify(ctx, (const unsigned char *)signature.p, signature.n, (const unsigned char *)hash.p,
+	    hash.n) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return ok;
+}
+
+/* RFC 8463 section 3: what is signed is the hash. */
+static bool
+verify_ed25519(EVP_PKEY *pkey, struct pn_str hash, struct pn_str signature)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1
+	    && EVP_DigestVerify(ctx, (const unsigned char *)signature.p, signature.n, (const unsigned char *)hash.p,
+	    hash.n) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	return ok;
+}
+
+bool
+dkim_public_key_verify(EVP_PKEY *pkey, enum pn_dkim_key_type type, struct pn_str hash, struct pn_str signature)
+{
+	bool genuine = (type == PN_DKIM_RSA ? verify_rsa : verify_ed25519)(pkey, hash, signature);
+
+	ERR_clear_error();
+	return genuine;
+}
+
+/* -- many -- */
+
 enum { PLACES = 1024 };
 
 struct key {
@@ -64,29 +124,10 @@ place_of(struct dkim_public_keys *keys, struct pn_str text)
 	return &keys->places[hash % PLACES];
 }
 
-static EVP_PKEY *
-decode(const struct pn_dkim_record *record, struct pn_arena *arena)
-{
-	const unsigned char *at;
-	struct pn_str bytes;
-	EVP_PKEY *pkey;
-
-	if (pn_dkim_base64(record->key, arena, &bytes) != PN_OK)
-		return NULL;
-	at = (const unsigned char *)bytes.p;
-	pkey = record->type == PN_DKIM_RSA ? d2i_PUBKEY(NULL, &at, (long)bytes.n)
-	    : EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, at, bytes.n);
-	if (pkey != NULL && record->type == PN_DKIM_RSA && EVP_PKEY_get_base_id(pkey) != EVP_PKEY_RSA) {
-		EVP_PKEY_free(pkey);
-		pkey = NULL;
-	}
-	return pkey;
-}
-
 static struct key *
 new_key(const struct pn_dkim_record *record, struct pn_arena *arena)
 {
-	EVP_PKEY *pkey = decode(record, arena);
+	EVP_PKEY *pkey = dkim_public_key_decode(record, arena);
 	struct key *key;
 
 	if (pkey == NULL)
@@ -121,33 +162,6 @@ find(struct dkim_public_keys *keys, const struct pn_dkim_record *record, struct 
 	return key;
 }
 
-static bool
-verify_rsa(EVP_PKEY *pkey, struct pn_str hash, struct pn_str signature)
-{
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	bool ok = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1
-	    && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1
-	    && EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1
-	    && EVP_PKEY_verify(ctx, (const unsigned char *)signature.p, signature.n, (const unsigned char *)hash.p,
-	    hash.n) == 1;
-
-	EVP_PKEY_CTX_free(ctx);
-	return ok;
-}
-
-/* RFC 8463 section 3: what is signed is the hash. */
-static bool
-verify_ed25519(EVP_PKEY *pkey, struct pn_str hash, struct pn_str signature)
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1
-	    && EVP_DigestVerify(ctx, (const unsigned char *)signature.p, signature.n, (const unsigned char *)hash.p,
-	    hash.n) == 1;
-
-	EVP_MD_CTX_free(ctx);
-	return ok;
-}
-
 enum pn_status
 dkim_public_keys_verify(struct dkim_public_keys *keys, const struct pn_dkim_record *record, struct pn_str hash,
     struct pn_str signature, struct pn_arena *arena, unsigned *bits)
@@ -156,14 +170,11 @@ dkim_public_keys_verify(struct dkim_public_keys *keys, const struct pn_dkim_reco
 	bool rsa = record->type == PN_DKIM_RSA, genuine;
 
 	*bits = 0;
-	if (key == NULL) {
-		ERR_clear_error();
+	if (key == NULL)
 		return PN_NOT_FOUND;
-	}
-	genuine = (rsa ? verify_rsa : verify_ed25519)(key->pkey, hash, signature);
+	genuine = dkim_public_key_verify(key->pkey, record->type, hash, signature);
 	if (rsa)
 		*bits = (unsigned)EVP_PKEY_get_bits(key->pkey);
-	ERR_clear_error();
 	(void)pthread_mutex_lock(&keys->lock);
 	release(key);
 	(void)pthread_mutex_unlock(&keys->lock);

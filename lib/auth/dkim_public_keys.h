@@ -6,14 +6,26 @@
 #ifndef LIB_AUTH_DKIM_PUBLIC_KEYS_H
 #define LIB_AUTH_DKIM_PUBLIC_KEYS_H
 
+#include <openssl/evp.h>
+
 #include "postern/dkim_key.h"
+
+/* -- one key -- */
+
+/* To be freed; NULL: p= is no key of its k=. */
+EVP_PKEY *dkim_public_key_decode(const struct pn_dkim_record *record, struct pn_arena *arena);
+
+/* Is this the signature of the key's owner under this SHA-256 hash? */
+bool dkim_public_key_verify(EVP_PKEY *pkey, enum pn_dkim_key_type type, struct pn_str hash, struct pn_str signature);
+
+/* -- many -- */
 
 struct dkim_public_keys;
 
 struct dkim_public_keys *dkim_public_keys_new(void);
 void dkim_public_keys_free(struct dkim_public_keys *keys);	/* NULL is fine */
 
-/* Is this the signature of the key's owner under this SHA-256 hash?
+/* The same by the record, whose key is decoded once.
  *
  * PN_OK         yes
  * PN_INVALID    no

@@ -111,8 +111,8 @@ pn_log_lines(enum pn_log_level level, struct pn_str text)
 		n = format_line(out + used, level, line);
 		if (used + n > PIPE_BUF) {
 			write_out(out, used);
-			memmove(out, out + used, n);
-			used = 0;
+			write_out(out + used, n);
+			n = used = 0;
 		}
 		used += n;
 	}

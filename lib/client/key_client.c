@@ -83,14 +83,18 @@ fail(const struct client *c, const char *why, struct pn_error *err)
 	return pn_fail(err, PN_TEMPFAIL, "postern-signer at %s: %s", c->path, why);
 }
 
-/* Waits no longer than PATIENCE in connect() and in send(). */
+/* Waits no longer in connect(), and in each send(). */
 static enum pn_status
-connect_to(const struct client *c, int *out, struct pn_error *err)
+connect_to(const struct client *c, int64_t deadline, int *out, struct pn_error *err)
 {
-	struct timeval patience = { .tv_sec = PATIENCE / 1000000 };
+	int64_t left = deadline - pn_clock_mono_us();
+	struct timeval patience = { left / 1000000, left % 1000000 };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd;
 
+	if (left <= 0)
+		return fail(c, "does not answer", err);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail(c, strerrordesc_np(errno), err);
 	memcpy(address.sun_path, c->path, sizeof(address.sun_path));
@@ -180,7 +184,7 @@ ask_framed(struct client *c, struct pn_str request, int64_t deadline, struct pn_
 		st = try_one(c, fd, request, deadline, answer, err);
 	if (st != PN_NOT_FOUND)
 		return st;
-	st = connect_to(c, &fd, err);
+	st = connect_to(c, deadline, &fd, err);
 	if (st == PN_OK)
 		st = try_one(c, fd, request, deadline, answer, err);
 	return st == PN_NOT_FOUND ? PN_TEMPFAIL : st;

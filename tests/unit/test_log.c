@@ -119,6 +119,39 @@ many_lines_are_few_writes(void **state)
 	pn_buf_done(&text);
 }
 
+/* Lines that are longer than what a pipe takes at once. */
+static void
+long_lines_have_room(void **state)
+{
+	enum { LINES = 5, LENGTH = 8000 };
+	char letters[LENGTH + 1], got[LINES * (LENGTH + 64)];
+	FILE *file = tmpfile();
+	int own_stderr = dup(STDERR_FILENO);
+	struct pn_str rest, line;
+	struct pn_buf text;
+
+	(void)state;
+	pn_buf_init(&text, sizeof(got));
+	memset(letters, 'x', LENGTH);
+	letters[LENGTH] = '\n';
+	for (int i = 0; i < LINES; i++)
+		pn_buf_add(&text, pn_str_n(letters, sizeof(letters)));
+	(void)dup2(fileno(file), STDERR_FILENO);
+	pn_log_open("test", PN_LOG_STDERR, PN_LOG_INFO);
+	pn_log_lines(PN_LOG_INFO, pn_buf_str(&text));
+	(void)dup2(own_stderr, STDERR_FILENO);
+	(void)close(own_stderr);
+	rewind(file);
+	rest = pn_str_n(got, fread(got, 1, sizeof(got), file));
+	for (int i = 0; i < LINES; i++) {
+		assert_true(pn_str_split(&rest, '\n', &line));
+		assert_true(pn_str_ends(line, pn_str_n(letters, LENGTH)));
+	}
+	assert_int_equal(rest.n, 0);
+	(void)fclose(file);
+	pn_buf_done(&text);
+}
+
 int
 main(void)
 {
@@ -126,6 +159,7 @@ main(void)
 		cmocka_unit_test(values_are_escaped),
 		cmocka_unit_test(any_bytes_of_any_length),
 		cmocka_unit_test(many_lines_are_few_writes),
+		cmocka_unit_test(long_lines_have_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
