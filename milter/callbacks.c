@@ -240,8 +240,8 @@ on_eom(SMFICTX *ctx)
 	poke_enter();
 	session_decide(s, macro_text(ctx, "i"), &result);
 	answer = action_close(ctx, s, &result.closing);
-	poke_leave();
 	line_mail(s, &result, answer == SMFIS_TEMPFAIL && result.closing.action != PN_ACTION_DEFER);
+	poke_leave();
 	session_end(s);
 	return answer;
 }

@@ -9,6 +9,7 @@
 
 #include "postern/dns_zone.h"
 #include "postern/fields.h"
+#include "slurp.h"
 
 enum { ARENA_LIMIT = 256 * 1024 * 1024, DRIFT = 300, RSA_MIN = 1024 };
 
@@ -16,26 +17,6 @@ struct mail {
 	const struct pn_dns *dns;
 	struct pn_arena *arena;
 };
-
-static struct pn_str
-slurp(const char *path, struct pn_arena *arena)
-{
-	FILE *f = fopen(path, "rb");
-	size_t n = 0, cap = 0, got;
-	char *p = NULL;
-
-	if (f == NULL) {
-		perror(path);
-		exit(1);
-	}
-	do {
-		p = pn_arena_grow(arena, p, n, &cap, n + 65536, 1);
-		got = fread(p + n, 1, 65536, f);
-		n += got;
-	} while (got > 0);
-	(void)fclose(f);
-	return pn_str_n(p, n);
-}
 
 static DKIM_CBSTAT
 on_key(DKIM *dkim, DKIM_SIGINFO *sig, u_char *buf, size_t size)

@@ -18,6 +18,7 @@
 #include "postern/dkim_sign.h"
 #include "postern/dns_zone.h"
 #include "postern/fields.h"
+#include "slurp.h"
 
 enum { ARENA_LIMIT = 256 * 1024 * 1024 };
 
@@ -26,26 +27,6 @@ die(const char *what, const struct pn_error *err)
 {
 	(void)fprintf(stderr, "dkim_tool: %s: %s\n", what, err->text);
 	exit(1);
-}
-
-static struct pn_str
-slurp(const char *path, struct pn_arena *arena)
-{
-	FILE *f = fopen(path, "rb");
-	size_t n = 0, cap = 0, got;
-	char *p = NULL;
-
-	if (f == NULL) {
-		perror(path);
-		exit(1);
-	}
-	do {
-		p = pn_arena_grow(arena, p, n, &cap, n + 65536, 1);
-		got = fread(p + n, 1, 65536, f);
-		n += got;
-	} while (got > 0);
-	(void)fclose(f);
-	return pn_str_n(p, n);
 }
 
 static struct pn_dkim_key *
