@@ -523,7 +523,7 @@ test_single_flight(void **state)
 static void
 test_early(void **state)
 {
-	enum { EARLY = 2000, HALF = 500 };
+	enum { EARLY = 5000, HALF = 2000 };
 	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
 	struct server server;
 	struct pn_resolver *resolver;
