@@ -3,19 +3,6 @@
 
 #include "postern/address.h"
 
-static enum pn_status
-is_open(void *ctx, const struct pn_relay *relay, uint64_t recipients, struct pn_arena *arena,
-    struct pn_relay_status *out, struct pn_error *err)
-{
-	(void)ctx;
-	(void)relay;
-	(void)recipients;
-	(void)arena;
-	(void)err;
-	*out = (struct pn_relay_status) { .state = PN_RELAY_OPEN, .reason = PN_STR_EMPTY };
-	return PN_OK;
-}
-
 /* Mail of a domain that is not managed is sent by a record of the first one's. */
 static const struct pn_domain *
 owner_of(const struct doctor *d, struct pn_str domain)
@@ -84,7 +71,7 @@ add_candidates(struct doctor *d, struct pn_str from, bool mass, struct pn_str us
 		.recipients = 1,
 		.mass_mailing = mass,
 		.rewrite = config->rewrite,
-		.states = { .ask = is_open }
+		.states = pn_relay_all_open
 	};
 	struct pn_relay_choice choice = { .n = 0 };
 

@@ -129,6 +129,9 @@ struct pn_relay_states {
 	    struct pn_arena *arena, struct pn_relay_status *out, struct pn_error *err);
 };
 
+/* As if all were open. */
+extern const struct pn_relay_states pn_relay_all_open;
+
 struct pn_relay_request {
 	struct pn_relay_question question;
 	uint64_t recipients;		/* that leave through the relay */

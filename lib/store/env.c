@@ -310,71 +310,6 @@ pn_env_abort(struct pn_env *env, MDB_txn *txn)
 	(void)pthread_rwlock_unlock(&env->lock);
 }
 
-/* -- groups: the same transaction for many functions -- */
-
-void
-pn_env_group_begin(struct pn_env *env)
-{
-	env->group = (struct pn_env_group){ .open = true };
-}
-
-int
-pn_env_group_end(struct pn_env *env, bool keep)
-{
-	struct pn_env_group group = env->group;
-
-	env->group = (struct pn_env_group){ .open = false };
-	if (group.txn == NULL)
-		return group.rc;
-	if (group.rc == 0 && keep && group.writes)
-		return pn_env_commit(env, group.txn);
-	pn_env_abort(env, group.txn);
-	return group.rc;
-}
-
-int
-pn_env_alone(struct pn_env *env)
-{
-	if (env->group.open && env->group.rc == 0)
-		env->group.rc = EAGAIN;
-	return env->group.open ? EAGAIN : 0;
-}
-
-/* One that has only been read in is given up for one that writes. */
-static int
-group_txn(struct pn_env *env, bool write)
-{
-	struct pn_env_group *group = &env->group;
-
-	if (group->rc == 0 && group->txn != NULL && write && !group->writes) {
-		pn_env_abort(env, group->txn);
-		group->txn = NULL;
-	}
-	if (group->rc == 0 && group->txn == NULL) {
-		group->writes = write;
-		group->rc = pn_env_begin(env, write, &group->txn);
-		if (group->rc != 0)
-			group->txn = NULL;
-	}
-	return group->rc;
-}
-
-static int
-run_in_group(struct pn_env *env, bool write, pn_txn_fn *fn, void *ctx)
-{
-	int rc = group_txn(env, write);
-
-	if (rc != 0)
-		return rc;
-	rc = fn(env->group.txn, ctx);
-	if (write && rc == PN_TXN_UNCHANGED)
-		rc = 0;
-	/* what it has written before it failed must not stay */
-	if (env->group.rc == 0 && (write || rc != MDB_NOTFOUND))
-		env->group.rc = rc;
-	return rc;
-}
-
 int
 pn_env_write(struct pn_env *env, pn_txn_fn *fn, void *ctx)
 {
@@ -384,7 +319,7 @@ pn_env_write(struct pn_env *env, pn_txn_fn *fn, void *ctx)
 	if (env->read_only)
 		return EROFS;
 	if (env->group.open)
-		return run_in_group(env, true, fn, ctx);
+		return pn_env_group_run(env, true, fn, ctx);
 	rc = pn_env_begin(env, true, &txn);
 	if (rc != 0)
 		return rc;
@@ -403,7 +338,7 @@ pn_env_read(struct pn_env *env, pn_txn_fn *fn, void *ctx)
 	int rc;
 
 	if (env->group.open)
-		return run_in_group(env, false, fn, ctx);
+		return pn_env_group_run(env, false, fn, ctx);
 	rc = pn_env_begin(env, false, &txn);
 	if (rc != 0)
 		return rc;

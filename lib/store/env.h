@@ -80,6 +80,8 @@ void pn_env_group_begin(struct pn_env *env);
 int pn_env_group_end(struct pn_env *env, bool keep);
 /* For what takes long: 0, or in a group its failure. */
 int pn_env_alone(struct pn_env *env);
+/* What the two above do while a group is open. */
+int pn_env_group_run(struct pn_env *env, bool write, pn_txn_fn *fn, void *ctx);
 
 /* Map full, disk full, quota or file size limit reached. */
 bool pn_env_is_full(int rc);

@@ -181,20 +181,6 @@ from_at_choice(const struct posting *p)
 
 /* -- the choice ------------------------------------------------------------------------------- */
 
-/* Odoo knows no other state. */
-static enum pn_status
-is_open(void *ctx, const struct pn_relay *relay, uint64_t recipients, struct pn_arena *arena,
-    struct pn_relay_status *out, struct pn_error *err)
-{
-	(void)ctx;
-	(void)relay;
-	(void)recipients;
-	(void)arena;
-	(void)err;
-	*out = (struct pn_relay_status){ .state = PN_RELAY_OPEN };
-	return PN_OK;
-}
-
 static void
 find(struct posting *p, struct pn_str from, struct pn_str notify, struct pn_str user)
 {
@@ -207,7 +193,7 @@ find(struct posting *p, struct pn_str from, struct pn_str notify, struct pn_str 
 		},
 		.recipients = 1,
 		.rewrite = true,
-		.states = { NULL, is_open },
+		.states = pn_relay_all_open,	/* Odoo knows no other state */
 	};
 	struct pn_relay_choice choice;
 
