@@ -1,6 +1,6 @@
 /* dkim.h - the signatures of a mail that comes in, and which of them count (RFC 6376, 8301, 8463).
  *
- * libopendkim canonicalises and hashes the header; what counts is decided here, for each signature alone:
+ * libopendkim verifies; what its verdict is worth is decided here, for each signature alone:
  *
  *	pass		the key's owner signed this mail as it is: counts for DMARC
  *	fail		the mail or its signature was changed, or the key is another one
@@ -8,7 +8,7 @@
  *			l=, expired or from the future, a key that is only tested (t=y), more
  *			than PN_DKIM_CHECKED signatures
  *	neutral		not a signature that can be worked with: syntax, an unknown algorithm, a
- *			field with NUL, too many or too large fields
+ *			field with NUL, too many or too large fields, a CR in the body that ends no line
  *	temperror	the DNS cannot say
  *	permerror	there is no usable key: none, revoked, broken
  *

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "dkim_key_internal.h"
-#include "dkim_public_keys.h"
+#include "dkim_public_key.h"
 
 enum { ARENA_LIMIT = 64 * 1024 };
 

@@ -130,8 +130,7 @@ is_sha1(const struct pn_dkim_signature *signature)
 }
 
 static bool
-check_method(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dkim_signature *out,
-    struct pn_dkim_claim *claim)
+check_method(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dkim_signature *out)
 {
 	struct pn_str c = pn_dkim_tag_packed(tags, "c", arena), header = PN_STR_EMPTY;
 	struct pn_str q = pn_dkim_tag_packed(tags, "q", arena);
@@ -145,19 +144,16 @@ check_method(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_
 	if (!is_sha1(out) && !pn_str_eq(out->algorithm, PN_STR("rsa-sha256"))
 	    && !pn_str_eq(out->algorithm, PN_STR("ed25519-sha256")))
 		return decide(out, PN_DKIM_NEUTRAL, "unknown algorithm");
-	claim->relaxed_body = pn_str_eq(c, PN_STR("relaxed"));
 	return true;
 }
 
 static bool
-check_hashes(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dkim_signature *out,
-    struct pn_dkim_claim *claim)
+check_hashes(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dkim_signature *out)
 {
-	struct pn_str b = pn_dkim_tag_packed(tags, "b", arena), bh = pn_dkim_tag_packed(tags, "bh", arena);
+	struct pn_str b = pn_dkim_tag_packed(tags, "b", arena), bh = pn_dkim_tag_packed(tags, "bh", arena), bytes;
 
-	if (pn_dkim_base64(b, arena, &claim->signature) != PN_OK
-	    || bh.n != (is_sha1(out) ? SHA1_BASE64 : SHA256_BASE64)
-	    || pn_dkim_base64(bh, arena, &claim->body_hash) != PN_OK)
+	if (pn_dkim_base64(b, arena, &bytes) != PN_OK || bh.n != (is_sha1(out) ? SHA1_BASE64 : SHA256_BASE64)
+	    || pn_dkim_base64(bh, arena, &bytes) != PN_OK)
 		return decide(out, PN_DKIM_NEUTRAL, "b= or bh= is no signature");
 	return true;
 }
@@ -198,7 +194,7 @@ check_policy(const struct pn_dkim_tags *tags, const struct pn_dkim_limits *limit
 
 void
 pn_dkim_signature_read(struct pn_str raw, const struct pn_dkim_limits *limits, struct pn_arena *arena,
-    struct pn_dkim_signature *out, struct pn_dkim_claim *claim)
+    struct pn_dkim_signature *out)
 {
 	struct pn_dkim_tags tags;
 	enum pn_status st = pn_dkim_tags_parse(raw, &tags);
@@ -209,6 +205,6 @@ pn_dkim_signature_read(struct pn_str raw, const struct pn_dkim_limits *limits, s
 		(void)decide(out, PN_DKIM_NEUTRAL, "syntax error");
 	else
 		(void)(check_required(&tags, out) && check_identity(&tags, out)
-		    && check_signed_names(&tags, arena, out) && check_method(&tags, arena, out, claim)
-		    && check_hashes(&tags, arena, out, claim) && check_policy(&tags, limits, out));
+		    && check_signed_names(&tags, arena, out) && check_method(&tags, arena, out)
+		    && check_hashes(&tags, arena, out) && check_policy(&tags, limits, out));
 }

@@ -12,18 +12,10 @@ struct pn_dkim_limits {
 	int64_t drift;
 };
 
-/* What it claims, decoded. */
-struct pn_dkim_claim {
-	struct pn_str signature;	/* b= */
-	struct pn_str body_hash;	/* bh= */
-	bool relaxed_body;
-};
-
 /* Fills what can be read.  The result is PN_DKIM_NONE as long as nothing speaks against it; else the
- * verdict and its reason: PN_DKIM_NEUTRAL for what is not well formed, PN_DKIM_POLICY for what is.  *claim
- * only where it is not PN_DKIM_NEUTRAL. */
+ * verdict and its reason: PN_DKIM_NEUTRAL for what is not well formed, PN_DKIM_POLICY for what is. */
 void pn_dkim_signature_read(struct pn_str raw, const struct pn_dkim_limits *limits, struct pn_arena *arena,
-    struct pn_dkim_signature *out, struct pn_dkim_claim *claim);
+    struct pn_dkim_signature *out);
 
 /* The domain of i=, or d= without one. */
 struct pn_str pn_dkim_identity_domain(const struct pn_dkim_signature *signature);

@@ -1,16 +1,14 @@
 #include <opendkim/dkim.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "dkim_canon.h"
-#include "dkim_public_keys.h"
+#include "dkim_feed.h"
 #include "dkim_signature.h"
 #include "dkim_tags.h"
+#include "postern/dkim.h"
 #include "postern/dkim_key.h"
-#include "postern/dkim_sign.h"
 
 enum {
-	FIELDS_MAX = 2000,
-	FIELDS_SIZE = 1024 * 1024,
 	SIGNATURE_SIZE = 32 * 1024,	/* libopendkim gives the whole mail up at 64 kB */
 	KEY_SIZE = 1000,
 	REASON_SIZE = 200,
@@ -21,14 +19,12 @@ static const uint64_t any_time = 1000000000;
 
 struct pn_dkim_verifier {
 	DKIM_LIB *lib;
-	struct dkim_public_keys *keys;
 	struct pn_dkim_policy policy;
 };
 
 /* A signature the library knows of. */
 struct candidate {
 	struct pn_dkim_signature *signature;
-	const struct pn_dkim_claim *claim;
 	DKIM_SIGINFO *sig;
 	bool asked;			/* for the record */
 	enum pn_status found;
@@ -41,11 +37,10 @@ struct pn_dkim_check {
 	struct pn_arena *arena;
 	struct pn_str from;		/* the author's domain */
 	DKIM *dkim;			/* NULL: nothing to verify */
+	struct dkim_feed feed;
 	struct pn_dkim_signatures list;
-	struct pn_dkim_claim *claims;	/* of each of them */
 	struct candidate known[PN_DKIM_CHECKED];
 	size_t known_n;
-	struct pn_dkim_body *bodies[2];	/* simple, relaxed; NULL: no signature wants it */
 };
 
 const char *
@@ -97,15 +92,23 @@ on_prescreen(DKIM *dkim, DKIM_SIGINFO **sigs, int nsigs)
 	return DKIM_CBSTAT_CONTINUE;
 }
 
-/* It canonicalises and hashes the header; keys are asked for and decoded here, where they are kept. */
+/* What the library needs of a record that was judged already.  A key of KEY_SIZE bytes fits. */
 static DKIM_CBSTAT
 on_key(DKIM *dkim, DKIM_SIGINFO *sig, u_char *buf, size_t size)
 {
-	(void)dkim;
-	(void)sig;
-	(void)buf;
-	(void)size;
-	return DKIM_CBSTAT_ERROR;
+	const struct pn_dkim_check *check = dkim_get_user_context(dkim);
+	const struct pn_dkim_record *record;
+	int n;
+
+	for (size_t i = 0; i < check->known_n; i++) {
+		if (check->known[i].sig != sig || check->known[i].found != PN_OK)
+			continue;
+		record = &check->known[i].record;
+		n = snprintf((char *)buf, size, "k=%s; %sp=" PN_STR_FMT, pn_dkim_key_type_name(record->type),
+		    record->strict_identity ? "t=s; " : "", PN_STR_ARG(record->key));
+		return n > 0 && (size_t)n < size ? DKIM_CBSTAT_CONTINUE : DKIM_CBSTAT_ERROR;
+	}
+	return DKIM_CBSTAT_NOTFOUND;
 }
 
 struct pn_dkim_verifier *
@@ -117,7 +120,6 @@ pn_dkim_verifier_new(const struct pn_dkim_policy *policy)
 
 	if (verifier == NULL || (verifier->lib = dkim_init(NULL, NULL)) == NULL)
 		pn_out_of_memory();
-	verifier->keys = dkim_public_keys_new();
 	verifier->policy = *policy;
 	if (verifier->policy.min_rsa_bits == 0)
 		verifier->policy.min_rsa_bits = PN_DKIM_RSA_MIN;
@@ -135,7 +137,6 @@ pn_dkim_verifier_free(struct pn_dkim_verifier *verifier)
 	if (verifier == NULL)
 		return;
 	dkim_close(verifier->lib);
-	dkim_public_keys_free(verifier->keys);
 	free(verifier);
 }
 
@@ -157,14 +158,12 @@ read_signatures(struct pn_dkim_check *check, struct pn_fields fields, const stru
 	check->list.unlisted = n > PN_DKIM_LISTED ? n - PN_DKIM_LISTED : 0;
 	n -= check->list.unlisted;
 	check->list.v = PN_ARENA_ARRAY(check->arena, struct pn_dkim_signature, n);
-	check->claims = PN_ARENA_ARRAY(check->arena, struct pn_dkim_claim, n);
 	for (size_t i = 0; check->list.n < n; i++) {
 		struct pn_dkim_signature *signature = &check->list.v[check->list.n];
 
 		if (!is_signature(&fields.v[i]))
 			continue;
-		pn_dkim_signature_read(pn_str_head(fields.v[i].raw, SIGNATURE_SIZE), limits, check->arena,
-		    signature, &check->claims[check->list.n]);
+		pn_dkim_signature_read(pn_str_head(fields.v[i].raw, SIGNATURE_SIZE), limits, check->arena, signature);
 		if (fields.v[i].raw.n > SIGNATURE_SIZE)
 			decide(signature, PN_DKIM_NEUTRAL, PN_STR("the field is too large"));
 		check->list.n++;
@@ -196,40 +195,6 @@ choose(struct pn_dkim_check *check, struct pn_str from)
 		}
 }
 
-/* NULL, or why no signature over such fields can be verified. */
-static const char *
-judge_fields(struct pn_fields fields)
-{
-	size_t size = 0;
-
-	if (fields.n > FIELDS_MAX)
-		return "too many header fields";
-	for (size_t i = 0; i < fields.n; i++) {
-		size += fields.v[i].name.n + fields.v[i].raw.n + 3;
-		/* the library would verify what stands before it only */
-		if (pn_str_find(fields.v[i].raw, '\0') != PN_STR_NONE)
-			return "a header field has a NUL";
-	}
-	return size > FIELDS_SIZE ? "the header is too large" : NULL;
-}
-
-static bool
-is_field_name(struct pn_str name)
-{
-	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] <= ' ' || name.p[i] > '~')
-			return false;
-	return name.n > 0;
-}
-
-static void
-feed_field(struct pn_dkim_check *check, const struct pn_field *field, struct pn_buf *buf)
-{
-	pn_buf_reset(buf);
-	pn_dkim_canon_field(field, false, buf);
-	(void)dkim_header(check->dkim, (u_char *)buf->p, buf->n - 2);
-}
-
 /* Signatures that are not well formed stay away from the library, which reads beyond them; and when there are
  * many, all that are not verified, for each of which it would hash.  A signature over such a field fails. */
 static bool
@@ -240,27 +205,21 @@ is_fit(const struct pn_dkim_check *check, const struct pn_dkim_signature *signat
 	return signature->result == PN_DKIM_NONE || (few && signature->result == PN_DKIM_POLICY);
 }
 
-static void
+static bool
 feed_fields(struct pn_dkim_check *check, struct pn_fields fields)
 {
-	struct pn_buf buf;
 	size_t at = 0;
 
-	pn_buf_init(&buf, 2 * FIELDS_SIZE);
+	dkim_feed_init(&check->feed, check->dkim);
 	for (size_t i = 0; i < fields.n; i++) {
 		if (is_signature(&fields.v[i])) {
 			if (at == check->list.n || !is_fit(check, &check->list.v[at++]))
 				continue;
-			check->known[check->known_n].signature = &check->list.v[at - 1];
-			check->known[check->known_n++].claim = &check->claims[at - 1];
+			check->known[check->known_n++].signature = &check->list.v[at - 1];
 		}
-		if (is_field_name(fields.v[i].name))
-			feed_field(check, &fields.v[i], &buf);
+		dkim_feed_field(&check->feed, &fields.v[i]);
 	}
-	/* The library writes behind its table of fields when h= names all of them and one more.  No h= can
-	 * name this one. */
-	feed_field(check, &(struct pn_field){ PN_STR("x y"), PN_STR_EMPTY }, &buf);
-	pn_buf_done(&buf);
+	return dkim_feed_eoh(&check->feed);
 }
 
 static bool
@@ -272,24 +231,13 @@ is_open(const struct pn_dkim_check *check)
 	return false;
 }
 
-static void
-prepare_bodies(struct pn_dkim_check *check)
-{
-	for (size_t i = 0; i < check->known_n; i++) {
-		bool relaxed = check->known[i].claim->relaxed_body;
-
-		if (check->known[i].signature->result == PN_DKIM_NONE && check->bodies[relaxed] == NULL)
-			check->bodies[relaxed] = pn_dkim_body_new(relaxed);
-	}
-}
-
 struct pn_dkim_check *
 pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields, struct pn_str from, int64_t now,
     struct pn_arena *arena)
 {
 	struct pn_dkim_check *check = PN_ARENA_NEW(arena, struct pn_dkim_check);
 	const struct pn_dkim_limits limits = { .now = now, .drift = verifier->policy.clock_drift };
-	const char *trouble = judge_fields(fields);
+	const char *trouble = dkim_feed_refuses(fields);
 	DKIM_STAT stat;
 
 	check->verifier = verifier;
@@ -305,22 +253,16 @@ pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields, st
 	if (check->dkim == NULL)
 		pn_out_of_memory();
 	(void)dkim_set_user_context(check->dkim, check);
-	feed_fields(check, fields);
-	if (dkim_eoh(check->dkim) != DKIM_STAT_OK)
+	if (!feed_fields(check, fields))
 		decide_rest(check, PN_DKIM_NEUTRAL, PN_STR("the header cannot be processed"));
-	prepare_bodies(check);
 	return check;
 }
 
 void
 pn_dkim_check_free(struct pn_dkim_check *check)
 {
-	if (check == NULL)
-		return;
-	if (check->dkim != NULL)
+	if (check != NULL && check->dkim != NULL)
 		(void)dkim_free(check->dkim);
-	pn_dkim_body_free(check->bodies[false]);
-	pn_dkim_body_free(check->bodies[true]);
 }
 
 /* -- the body -- */
@@ -334,9 +276,8 @@ pn_dkim_check_wants_body(const struct pn_dkim_check *check)
 void
 pn_dkim_check_body(struct pn_dkim_check *check, struct pn_str chunk)
 {
-	for (size_t i = 0; i < PN_COUNT(check->bodies); i++)
-		if (check->bodies[i] != NULL)
-			pn_dkim_body_add(check->bodies[i], chunk);
+	if (is_open(check))
+		dkim_feed_body(&check->feed, chunk);
 }
 
 /* -- the keys -- */
@@ -378,26 +319,20 @@ find_record(struct pn_dkim_check *check, struct candidate *c, const struct pn_dn
 	    &c->record, &c->why);
 }
 
-/* May it be verified with this key? */
+/* May it be verified with this key?  What the library would not mind. */
 static void
 judge_record(struct pn_dkim_check *check, struct candidate *c)
 {
 	struct pn_dkim_signature *signature = c->signature;
-	struct pn_str type = pn_str_c(pn_dkim_key_type_name(c->record.type));
 
 	signature->testing = c->found == PN_OK && c->record.testing;
 	if (c->found != PN_OK)
 		decide(signature, c->found == PN_TEMPFAIL ? PN_DKIM_TEMPERROR : PN_DKIM_PERMERROR,
 		    pn_arena_dup(check->arena, pn_str_head(pn_str_c(c->why.text), REASON_SIZE)));
-	else if (c->record.key.n == 0)
-		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is revoked"));
 	else if (c->record.key.n > KEY_SIZE)
 		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is too large"));
-	else if (!pn_str_starts(signature->algorithm, type))
+	else if (!pn_str_starts(signature->algorithm, pn_str_c(pn_dkim_key_type_name(c->record.type))))
 		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is of another type"));
-	else if (c->record.strict_identity
-	    && !pn_str_eq_nocase(pn_dkim_identity_domain(signature), signature->domain))
-		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is not for subdomains (t=s)"));
 	else if (c->record.testing && !check->verifier->policy.accept_testing)
 		decide(signature, PN_DKIM_POLICY, PN_STR("the key is only tested (t=y)"));
 }
@@ -420,62 +355,56 @@ find_records(struct pn_dkim_check *check, const struct pn_dns *dns)
 /* -- what came of it -- */
 
 static void
-judge_hashes(struct pn_dkim_check *check, struct candidate *c, struct pn_str header, struct pn_str body)
+judge_key(struct pn_dkim_check *check, struct pn_dkim_signature *signature)
 {
-	struct pn_dkim_signature *signature = c->signature;
-	enum pn_status st = dkim_public_keys_verify(check->verifier->keys, &c->record, header, c->claim->signature,
-	    check->arena, &signature->key_bits);
+	bool rsa = pn_str_starts(signature->algorithm, PN_STR("rsa"));
 
-	if (st == PN_NOT_FOUND)
-		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key cannot be used"));
-	else if (st != PN_OK)
-		decide(signature, PN_DKIM_FAIL, PN_STR("the header was changed, or the key is another one"));
-	else if (!pn_str_eq(c->claim->body_hash, body))
-		decide(signature, PN_DKIM_FAIL, PN_STR("the body was changed"));
-	else if (c->record.type == PN_DKIM_RSA && signature->key_bits < check->verifier->policy.min_rsa_bits)
+	if (rsa && signature->key_bits < check->verifier->policy.min_rsa_bits)
 		decide(signature, PN_DKIM_POLICY, pn_arena_printf(check->arena,
 		    "an RSA key of %u bits is too small", signature->key_bits));
 	else
 		decide(signature, PN_DKIM_PASS, PN_STR_EMPTY);
 }
 
-/* Of a signature with an error of its own there are no hashes. */
+/* The library's verdict; what it passes must have a large enough key. */
 static void
-judge(struct pn_dkim_check *check, struct candidate *c, const struct pn_str *bodies)
+judge(struct pn_dkim_check *check, struct candidate *c)
 {
-	int error = dkim_sig_geterror(c->sig);
+	struct pn_dkim_signature *signature = c->signature;
+	int error = dkim_sig_geterror(c->sig), bh = dkim_sig_getbh(c->sig);
 	const char *text = dkim_sig_geterrorstr(error);
-	void *header, *body;		/* of the body it has seen nothing */
-	size_t header_n, body_n;
 
-	if (error != DKIM_SIGERROR_UNKNOWN
-	    || dkim_sig_gethashes(c->sig, &header, &header_n, &body, &body_n) != DKIM_STAT_OK)
-		decide(c->signature, PN_DKIM_NEUTRAL,
-		    pn_str_c(error != DKIM_SIGERROR_UNKNOWN && text != NULL ? text : "cannot be verified"));
+	(void)dkim_sig_getkeysize(c->sig, &signature->key_bits);
+	if (error == DKIM_SIGERROR_OK && DKIM_SIG_CHECK(c->sig))
+		judge_key(check, signature);
+	else if (error == DKIM_SIGERROR_BADSIG && bh == DKIM_SIGBH_MISMATCH)
+		decide(signature, PN_DKIM_FAIL, PN_STR("the body was changed"));
+	else if (error == DKIM_SIGERROR_BADSIG)
+		decide(signature, PN_DKIM_FAIL, PN_STR("the header was changed, or the key is another one"));
+	else if (error == DKIM_SIGERROR_KEYREVOKED)
+		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is revoked"));
+	else if (error == DKIM_SIGERROR_KEYDECODE)
+		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key cannot be used"));
+	else if (error == DKIM_SIGERROR_SUBDOMAIN)
+		decide(signature, PN_DKIM_PERMERROR, PN_STR("the key is not for subdomains (t=s)"));
 	else
-		judge_hashes(check, c, pn_str_n(header, header_n), bodies[c->claim->relaxed_body]);
+		decide(signature, PN_DKIM_NEUTRAL, pn_str_c(text != NULL ? text : "cannot be verified"));
 }
 
 struct pn_dkim_signatures
 pn_dkim_check_end(struct pn_dkim_check *check, const struct pn_dns *dns)
 {
-	unsigned char hashes[2][PN_DKIM_HASH_SIZE];
-	struct pn_str bodies[2];
-
 	if (!is_open(check))
 		return check->list;
+	if (dkim_feed_has_bare_cr(&check->feed))
+		decide_rest(check, PN_DKIM_NEUTRAL, PN_STR("the body has a CR that ends no line"));
 	find_records(check, dns);
-	/* the library only ends its hashes */
 	for (size_t i = 0; i < check->known_n; i++)
-		dkim_sig_ignore(check->known[i].sig);
-	(void)dkim_eom(check->dkim, NULL);
-	for (size_t i = 0; i < PN_COUNT(bodies); i++) {
-		bodies[i] = pn_str_n((const char *)hashes[i], PN_DKIM_HASH_SIZE);
-		if (check->bodies[i] != NULL)
-			pn_dkim_body_end(check->bodies[i], hashes[i]);
-	}
+		if (check->known[i].signature->result != PN_DKIM_NONE)
+			dkim_sig_ignore(check->known[i].sig);
+	dkim_feed_eom(&check->feed);
 	for (size_t i = 0; i < check->known_n; i++)
 		if (check->known[i].signature->result == PN_DKIM_NONE)
-			judge(check, &check->known[i], bodies);
+			judge(check, &check->known[i]);
 	return check->list;
 }

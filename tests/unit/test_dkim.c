@@ -55,7 +55,7 @@ struct world {
 	size_t questions;
 	struct pn_str from;
 	size_t step;			/* bytes of body at once */
-	bool dates_change;		/* for sign() */
+	bool dates_change, simple_body;	/* for sign() */
 };
 
 static void
@@ -139,10 +139,10 @@ add_signature(struct world *w, const char *raw)
 static void
 sign(struct world *w, const struct pn_dkim_key *key, const char *domain, const char *selector)
 {
-	const struct pn_dkim_signing how = { .relaxed_header = true, .relaxed_body = true, .now = NOW,
+	const struct pn_dkim_signing how = { .relaxed_header = true, .relaxed_body = !w->simple_body, .now = NOW,
 		.dates_change = w->dates_change };
 	const struct pn_dkim_signer signer = { pn_str_c(domain), pn_str_c(selector), PN_STR_EMPTY, key };
-	struct pn_dkim_body *body = pn_dkim_body_new(true);
+	struct pn_dkim_body *body = pn_dkim_body_new(!w->simple_body);
 	unsigned char hash[PN_DKIM_HASH_SIZE];
 	struct pn_field out;
 	struct pn_error err;
@@ -266,6 +266,9 @@ test_syntax(void **state)
 
 /* -- the key record; KEY stands for the key -- */
 
+#define LONG_LINE "                                                                "
+#define LONG "x" LONG_LINE LONG_LINE LONG_LINE LONG_LINE "x"
+
 static const struct {
 	const char *name, *record;
 	enum pn_dkim_result result;
@@ -291,6 +294,9 @@ static const struct {
 	{ "not for mail", "v=DKIM1; s=tlsrpt; p=KEY", PN_DKIM_PERMERROR, "mail" },
 	{ "no base64", "v=DKIM1; p=a*b", PN_DKIM_PERMERROR, "base64" },
 	{ "no key in it", "v=DKIM1; p=QUJDRA==", PN_DKIM_PERMERROR, "cannot be used" },
+	{ "a key on the curve P-256", "v=DKIM1; p=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEggkXiLYQyDphGH1c9mQRc2hb0A4JrIBW4MY6"
+	    "H+UfOee6mWZMmVAjxIL4hReYftQ//i6YrGh/9WlPuvJM8BKscw==", PN_DKIM_PERMERROR, "cannot be used" },
+	{ "notes longer than the library takes", "v=DKIM1; n=" LONG LONG LONG LONG "; p=KEY", PN_DKIM_PASS, "" },
 };
 
 static struct pn_str
@@ -680,6 +686,67 @@ test_bodies(void **state)
 		}
 }
 
+/* Hashed by us and by libopendkim, in pieces of any size: the same. */
+static void
+test_random_bodies(void **state)
+{
+	static const struct pn_str pieces[] = { PN_STR(" "), PN_STR("\t"), PN_STR("\r\n"), PN_STR("\r\n"),
+		PN_STR("\n"), PN_STR("a"), PN_STR("\0"), PN_STR("\xff"), PN_STR("some words") };
+	unsigned seed = 4711;
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < 2000; i++) {
+		struct world w;
+		size_t n = 0;
+
+		start(&w);
+		for (size_t k = (size_t)rand_r(&seed) % 16; k > 0; k--) {
+			const struct pn_str *piece = &pieces[(size_t)rand_r(&seed) % PN_COUNT(pieces)];
+
+			memcpy(text + n, piece->p, piece->n);
+			n += piece->n;
+		}
+		w.body = pn_str_n(text, n);
+		w.step = (size_t)rand_r(&seed) % 20 + 1;
+		w.simple_body = i % 2 == 0;
+		sign(&w, ed25519, "example.org", "ed");
+		expect("random", &verify(&w).v[0], PN_DKIM_PASS, "");
+		finish(&w);
+	}
+}
+
+/* libopendkim loses a CR that ends no line: the mail could have got it later. */
+static void
+test_bare_cr(void **state)
+{
+	static const struct {
+		const char *name, *text;
+	} rows[] = {
+		{ "inside", "a\rb\r\n" },
+		{ "at the start", "\ra\r\n" },
+		{ "before a line end", "a\r\r\n" },
+		{ "before an empty line", "a\r\n\r\r\n" },
+		{ "at the end", "a\r\n\r" },
+		{ "all there is", "\r" },
+		{ "before a LF alone", "a\nb\r\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(rows); i++)
+		for (size_t step = 1; step < 6; step++) {
+			struct world w;
+
+			start(&w);
+			w.body = pn_str_c(rows[i].text);
+			w.step = step;
+			sign(&w, rsa, "example.org", "rsa");
+			expect(rows[i].name, &verify(&w).v[0], PN_DKIM_NEUTRAL, "CR");
+			assert_int_equal(w.questions, 0);
+			finish(&w);
+		}
+}
+
 /* bh= of RFC 6376 section 3.4.5's body and of the empty one (sections 3.4.3, 3.4.4). */
 static void
 test_body_hash(void **state)
@@ -1061,6 +1128,8 @@ main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_random_bodies),
+		cmocka_unit_test(test_bare_cr),
 		cmocka_unit_test(test_body_hash), cmocka_unit_test(test_body_places),
 		cmocka_unit_test(test_longest), cmocka_unit_test(test_keys_ahead),
 		cmocka_unit_test(test_signature_text),

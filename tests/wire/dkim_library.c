@@ -1,4 +1,4 @@
-/* dkim_library - what libopendkim alone makes of signatures: the body, the key and the verdict are its own, too.
+/* dkim_library - what libopendkim makes of signatures without guards and without a policy of ours.
  *
  *   dkim_library ZONE FILE...                           one line for each signature: "FILE pass", or why not
  *

@@ -1,4 +1,4 @@
-"""Our verdicts beside those of libopendkim alone, on mails that python3-dkim canonicalises."""
+"""Our verdicts beside those of libopendkim without our guards, on mails that python3-dkim canonicalises."""
 
 import base64
 import collections
@@ -28,6 +28,7 @@ STRICTER = {
 	"no tag list as RFC 6376 has it": "neutral reason=syntax error",
 	"more than base64 in b= or bh=": "neutral reason=b= or bh= is no signature",
 	"q= without dns/txt": "neutral reason=unknown query method",
+	"a CR that ends no line": "neutral reason=the body has a CR",
 }
 
 
@@ -111,7 +112,7 @@ def make_tags(rng, kind, now):
 	tags = {b"v": b"1", b"a": kind.encode() + b"-sha256", b"d": d, b"h": b":".join(names),
 	    b"s": b"good-" + kind.encode()}
 	maybe(0.9, b"c", b"simple", b"relaxed", b"simple/simple", b"simple/relaxed", b"relaxed/simple", b"relaxed/relaxed")
-	maybe(0.5, b"t", b"%d" % (now - 100), b"1")
+	maybe(0.5, b"t", b"%d" % (now - 100), b"1111111111")
 	maybe(0.3, b"x", b"%d" % (now + 9999), b"999999999999")
 	maybe(0.4, b"i", b"@" + d, b"joe@" + d, b"@mail." + d, b"j=3Doe@" + d, b"@EXAMPLE.org")
 	maybe(0.2, b"q", b"dns/txt", b"other:dns/txt")
@@ -120,7 +121,7 @@ def make_tags(rng, kind, now):
 	# and what is not to count
 	maybe(0.04, b"a", b"rsa-sha1" if kind == "rsa" else tags[b"a"])
 	maybe(0.06, b"l", b"0", b"1", b"7", b"60", b"00004", b"99999")
-	maybe(0.03, b"t", b"%d" % (now + 9000), b"%d" % (now + 10000), b"now")
+	maybe(0.03, b"t", b"%d" % (now + 9000), b"%d" % (now + 10000), b"now", b"1")
 	maybe(0.03, b"x", b"%d" % (now - 9000), b"0", b"soon")
 	maybe(0.04, b"i", b"@bad" + d, b"joe", b"@org", b"joe@other.test")
 	maybe(0.01, b"q", b"other")
@@ -132,7 +133,7 @@ def make_tags(rng, kind, now):
 
 def change(rng, mail):
 	"""One byte, one field or one blank is another."""
-	how, at = rng.randrange(5), rng.randrange(len(mail))
+	how, at = rng.randrange(6), rng.randrange(len(mail))
 	if how == 0:
 		end = mail.index(b"\r\n", mail.index(b"bh"))	# most of it is the signature
 		at = rng.randrange(16, max(17, end))
@@ -141,6 +142,9 @@ def change(rng, mail):
 		return mail[:at] + byte + mail[at + rng.randrange(2):]
 	if how == 2:
 		return field(rng, rng.choice(NAMES)) + mail
+	if how == 4:
+		at = rng.randrange(mail.index(b"\r\n\r\n") + 4, len(mail) + 1)
+		return mail[:at] + b"\r" + mail[at:]
 	if how == 3:
 		return mail.replace(b" ", b"  ", 1) if rng.random() < 0.5 else mail.replace(b"\r\n\t", b"\r\n ", 1)
 	return mail + rng.choice([b"\r\n", b"\r\n\r\n", b"more\r\n", b" \r\n"])
@@ -149,7 +153,7 @@ def change(rng, mail):
 def make_mail(rng):
 	names = [b"From"] + [rng.choice(NAMES[1:]) for _ in range(rng.randrange(9))]
 	rng.shuffle(names)
-	text = body(rng).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+	text = body(rng).replace(b"\r\n", b"\n").replace(b"\r", b"").replace(b"\n", b"\r\n")
 	return b"".join(field(rng, n) for n in names) + b"\r\n" + text
 
 
