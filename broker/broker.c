@@ -1,10 +1,5 @@
 #include "broker.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include "fetch.h"
 #include "keep.h"
 #include "postern/clock.h"
@@ -306,35 +301,13 @@ reload(struct broker *broker)
 
 /* -- life ------------------------------------------------------------------------------- */
 
-static sigset_t
-our_signals(void)
-{
-	sigset_t set;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGUSR1);
-	(void)sigaddset(&set, SIGHUP);
-	return set;
-}
-
-void
-broker_hold_signals(void)
-{
-	sigset_t set = our_signals();
-
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-}
-
 static void
 take_signals(struct broker *broker)
 {
-	struct signalfd_siginfo info;
+	enum pn_signal signal;
 
-	while (read(broker->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		if (info.ssi_signo == SIGUSR1 || info.ssi_signo == SIGHUP)
+	while ((signal = pn_signals_next(broker->signals)) != PN_SIGNAL_NONE)
+		if (signal == PN_SIGNAL_RELOAD)
 			broker->reload = true;
 		else if (broker->stop_ms == 0) {
 			broker->stop_ms = now_ms() + STOP_MS;
@@ -400,23 +373,19 @@ abandon(struct broker *broker)
 	pn_arena_free(broker->arena);
 	pn_config_free(broker->config);
 	keep_close(&broker->keep);
-	(void)close(broker->signals);
 }
 
 enum pn_status
-broker_run(const char *path, struct pn_config *config, bool once, struct pn_error *err)
+broker_run(const char *path, struct pn_config *config, int signals, bool once, struct pn_error *err)
 {
-	struct broker broker = { .path = path, .once = once, .worst = PN_OK };
-	sigset_t set = our_signals();
+	struct broker broker = { .path = path, .signals = signals, .once = once, .worst = PN_OK };
 	enum pn_status st = keep_open(&broker.keep, config->state_directory, err);
 
 	if (st != PN_OK) {
 		pn_config_free(config);
 		return st;
 	}
-	broker.signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	if (broker.signals < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0
-	    || (broker.multi = curl_multi_init()) == NULL)
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || (broker.multi = curl_multi_init()) == NULL)
 		pn_out_of_memory();
 	follow(&broker, config);
 	pn_log(PN_LOG_INFO, "started version=" PN_VERSION " accounts=%zu", broker.accounts.n);

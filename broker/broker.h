@@ -10,15 +10,13 @@
 
 enum { BROKER_PARALLEL = 8 };
 
-/* SIGTERM and the others wait until broker_run() asks for them: before anything starts a thread. */
-void broker_hold_signals(void);
-
-/* Takes over config; path is where a reload reads it again.  once: fetch each token once, and return.
+/* Takes over config; path is where a reload reads it again.  signals: of pn_signals_open().  once: fetch each
+ * token once, and return.
  *
  * PN_OK        SIGTERM or SIGINT; with once: all tokens are there
  * PN_INVALID   once: the operator must act
  * PN_TEMPFAIL  once: some could not be fetched now; or: not started, err says why */
-PN_CHECK enum pn_status broker_run(const char *path, struct pn_config *config, bool once,
+PN_CHECK enum pn_status broker_run(const char *path, struct pn_config *config, int signals, bool once,
     struct pn_error *err);
 
 #endif

@@ -41,17 +41,21 @@ main(int argc, char **argv)
 	struct pn_daemon_options options;
 	struct pn_config *config;
 	enum pn_status st;
-	int code;
+	int code, signals;
 
 	if (!pn_daemon_options(&program, argc, argv, &options, &code))
 		return code;
-	broker_hold_signals();
 	pn_daemon_keep_secrets();
 	config = pn_daemon_config(&program, options.config);
 	if (config == NULL)
 		return EX_CONFIG;
 	pn_log_open(program.name, config->log_syslog ? PN_LOG_SYSLOG : PN_LOG_STDERR, PN_LOG_INFO);
-	st = broker_run(options.config, config, options.once, &err);
+	signals = pn_signals_open();
+	if (signals < 0) {
+		pn_log(PN_LOG_ERROR, "no signals can be waited for");
+		return EX_OSERR;
+	}
+	st = broker_run(options.config, config, signals, options.once, &err);
 	if (err.text[0] != '\0')
 		pn_log(PN_LOG_ERROR, "%s", err.text);
 	else if (!options.once)

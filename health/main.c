@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -194,10 +193,10 @@ tick(struct daemon *d)
 static bool
 take_signals(struct daemon *d)
 {
-	struct signalfd_siginfo info;
+	enum pn_signal signal;
 
-	while (read(d->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+	while ((signal = pn_signals_next(d->signals)) != PN_SIGNAL_NONE) {
+		if (signal == PN_SIGNAL_STOP)
 			return false;
 		pn_notify("RELOADING=1");
 		reload(d);

@@ -2,7 +2,6 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -85,10 +84,10 @@ reload(struct daemon *d)
 static bool
 take_signals(struct daemon *d)
 {
-	struct signalfd_siginfo info;
+	enum pn_signal signal;
 
-	while (read(d->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+	while ((signal = pn_signals_next(d->signals)) != PN_SIGNAL_NONE) {
+		if (signal == PN_SIGNAL_STOP)
 			return false;
 		reload(d);
 	}

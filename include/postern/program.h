@@ -73,9 +73,17 @@ void pn_socket_done(struct pn_socket *bound);	/* may be repeated */
 /* sd_notify(3): "READY=1", "STOPPING=1", ...  Without a supervisor it does nothing. */
 void pn_notify(const char *state);
 
-/* SIGTERM, SIGINT, SIGHUP and SIGUSR1 are read from what this returns (signalfd(2), without waiting) and do
- * nothing else; SIGPIPE does nothing at all.  -1: the system refuses. */
+/* SIGTERM, SIGINT, SIGHUP and SIGUSR1 make what this returns readable, and do nothing else; SIGPIPE does nothing
+ * at all.  Before there are threads.  -1: the system refuses. */
 int pn_signals_open(void);
+
+enum pn_signal {
+	PN_SIGNAL_NONE,
+	PN_SIGNAL_RELOAD,		/* SIGHUP, SIGUSR1 */
+	PN_SIGNAL_STOP,			/* SIGTERM, SIGINT */
+};
+/* The next one of those that came, without waiting. */
+enum pn_signal pn_signals_next(int signals);
 
 /* Room for `want` open files, as far as the hard limit goes; returns what it is now. */
 uint64_t pn_raise_open_files(uint64_t want);

@@ -360,6 +360,16 @@ pn_signals_open(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+enum pn_signal
+pn_signals_next(int signals)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return PN_SIGNAL_NONE;
+	return info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT ? PN_SIGNAL_STOP : PN_SIGNAL_RELOAD;
+}
+
 uint64_t
 pn_raise_open_files(uint64_t want)
 {
