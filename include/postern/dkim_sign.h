@@ -45,13 +45,14 @@ struct pn_dkim_signing {
 };
 
 /* One field for each signer, in their order: each is to be put above all others.  The name is
- * "DKIM-Signature"; raw has its leading blank and folds of LF and tab.  In the arena.
+ * "DKIM-Signature"; raw has its leading blank and folds of LF and tab.  In the arena.  Where a key does not
+ * sign, as another process may have it, the name is "".
  *
- * PN_OK
+ * PN_OK        at least one signs; err says why the first that does not, does not
  * PN_INVALID   no From, a signer's names are none, or its identity is outside of its domain
  * PN_LIMIT     fields that cannot all be signed: one name occurs too often, the header is too large, or a line
  *              of it too long
- * PN_TEMPFAIL  a key does not sign: pn_dkim_key_sign() */
+ * PN_TEMPFAIL  no key signs: pn_dkim_key_sign() */
 PN_CHECK enum pn_status pn_dkim_sign(struct pn_fields fields, const unsigned char body[PN_DKIM_HASH_SIZE],
     const struct pn_dkim_signer *signers, size_t n, const struct pn_dkim_signing *how, struct pn_arena *arena,
     struct pn_field *out, struct pn_error *err);

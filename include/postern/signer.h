@@ -49,7 +49,7 @@ struct pn_signed {
 /* fields: as they leave.  from: the author's address.  dates_change: as in struct pn_dkim_signing.
  * PN_OK         *out, in the arena; n may be 0, .refused says why then
  * PN_NOT_FOUND  the tables have no key for this author
- * PN_INVALID, PN_LIMIT, PN_TEMPFAIL  as pn_dkim_sign(): it leaves unsigned */
+ * PN_INVALID, PN_LIMIT  as pn_dkim_sign(): it leaves unsigned */
 PN_CHECK enum pn_status pn_signer_sign(struct pn_signer *signer, struct pn_fields fields,
     const unsigned char body[PN_DKIM_HASH_SIZE], struct pn_str from, bool dates_change, int64_t now,
     struct pn_arena *arena, struct pn_signed *out, struct pn_error *err);

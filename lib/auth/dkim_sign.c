@@ -223,6 +223,24 @@ sign(struct work *work, const struct pn_dkim_signer *signer, struct pn_field *ou
 	return PN_OK;
 }
 
+/* A key that does not sign now does not hold up the others. */
+static enum pn_status
+sign_all(struct work *work, const struct pn_dkim_signer *signers, size_t n, struct pn_field *out, struct pn_error *err)
+{
+	size_t signed_n = 0;
+	enum pn_status st;
+
+	for (size_t i = 0; i < n; i++) {
+		out[i] = (struct pn_field){ PN_STR_EMPTY, PN_STR_EMPTY };
+		st = check_signer(&signers[i], err);
+		if (st != PN_OK)
+			return st;
+		if (sign(work, &signers[i], &out[i], signed_n == i ? err : NULL) == PN_OK)
+			signed_n++;
+	}
+	return signed_n > 0 || n == 0 ? PN_OK : PN_TEMPFAIL;
+}
+
 static bool
 has_from(struct pn_fields fields)
 {
@@ -245,11 +263,8 @@ pn_dkim_sign(struct pn_fields fields, const unsigned char body[PN_DKIM_HASH_SIZE
 	work.body_hash = base64(body, PN_DKIM_HASH_SIZE, arena);
 	pn_buf_init(&work.header, HEADER_SIZE);
 	st = select_fields(&work, fields, err);
-	for (size_t i = 0; st == PN_OK && i < n; i++) {
-		st = check_signer(&signers[i], err);
-		if (st == PN_OK)
-			st = sign(&work, &signers[i], &out[i], err);
-	}
+	if (st == PN_OK)
+		st = sign_all(&work, signers, n, out, err);
 	pn_buf_done(&work.header);
 	return st;
 }

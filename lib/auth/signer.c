@@ -191,11 +191,11 @@ is_published(const struct pn_dns *dns, const struct pn_signing_key *k, const str
 	return dns == NULL || pn_dkim_key_matches(key, k->domain, k->selector, dns, arena, err) != PN_NO;
 }
 
+/* Those that may sign, and why the others may not. */
 static size_t
 usable_keys(struct pn_signer *s, const struct pn_signing_key *keys, size_t n, struct pn_arena *arena,
-    struct pn_dkim_signer *signers, struct pn_signed *out)
+    struct pn_dkim_signer *signers, struct pn_strs_builder *refused)
 {
-	struct pn_strs_builder domains = { .arena = arena }, refused = { .arena = arena };
 	struct pn_dns_budget budget;
 	struct pn_dns dns;
 	struct pn_error err = { "" };
@@ -208,17 +208,31 @@ usable_keys(struct pn_signer *s, const struct pn_signing_key *keys, size_t n, st
 
 		if (get_key(s, &keys[i], arena, &key, &err) != PN_OK
 		    || !is_published(s->has_dns ? &dns : NULL, &keys[i], key, arena, &err)) {
-			if (!pn_strs_has(refused.list, pn_str_c(err.text)))
-				pn_strs_add(&refused, pn_arena_dup(arena, pn_str_c(err.text)));
+			if (!pn_strs_has(refused->list, pn_str_c(err.text)))
+				pn_strs_add(refused, pn_arena_dup(arena, pn_str_c(err.text)));
 			continue;
 		}
 		signers[used++] = (struct pn_dkim_signer){ keys[i].domain, keys[i].selector, keys[i].identity, key };
-		pn_strs_add(&domains, pn_arena_printf(arena, PN_STR_FMT "/" PN_STR_FMT, PN_STR_ARG(keys[i].domain),
-		    PN_STR_ARG(keys[i].selector)));
+	}
+	return used;
+}
+
+/* The fields of those that signed, and who they are. */
+static void
+collect(const struct pn_dkim_signer *signers, size_t n, struct pn_field *fields, struct pn_arena *arena,
+    struct pn_signed *out)
+{
+	struct pn_strs_builder domains = { .arena = arena };
+
+	out->fields = fields;
+	for (size_t i = 0; i < n; i++) {
+		if (fields[i].name.n == 0)
+			continue;
+		out->fields[out->n++] = fields[i];
+		pn_strs_add(&domains, pn_arena_printf(arena, PN_STR_FMT "/" PN_STR_FMT, PN_STR_ARG(signers[i].domain),
+		    PN_STR_ARG(signers[i].selector)));
 	}
 	out->domains = pn_strs_join(domains.list, PN_STR(", "), arena);
-	out->refused = pn_strs_join(refused.list, PN_STR("; "), arena);
-	return used;
 }
 
 enum pn_status
@@ -230,6 +244,9 @@ pn_signer_sign(struct pn_signer *s, struct pn_fields fields, const unsigned char
 		.now = now, .dates_change = dates_change };
 	struct pn_signing_key keys[PN_SIGNING_KEYS];
 	struct pn_dkim_signer signers[PN_SIGNING_KEYS];
+	struct pn_strs_builder refused = { .arena = arena };
+	struct pn_field *made;
+	struct pn_error why = { "" };
 	enum pn_status st;
 	size_t n;
 
@@ -237,9 +254,14 @@ pn_signer_sign(struct pn_signer *s, struct pn_fields fields, const unsigned char
 	st = pn_signing_find(&s->signing, &s->keys, from, s->config.all, arena, keys, &n, err);
 	if (st != PN_OK)
 		return st;
-	out->n = usable_keys(s, keys, n, arena, signers, out);
-	if (out->n == 0)
-		return PN_OK;
-	out->fields = PN_ARENA_ARRAY(arena, struct pn_field, out->n);
-	return pn_dkim_sign(fields, body, signers, out->n, &how, arena, out->fields, err);
+	n = usable_keys(s, keys, n, arena, signers, &refused);
+	made = PN_ARENA_ARRAY(arena, struct pn_field, n);
+	st = n == 0 ? PN_OK : pn_dkim_sign(fields, body, signers, n, &how, arena, made, &why);
+	if (st != PN_OK && st != PN_TEMPFAIL)
+		return pn_fail(err, st, "%s", why.text);
+	collect(signers, n, made, arena, out);
+	if (out->n < n)
+		pn_strs_add(&refused, pn_arena_dup(arena, pn_str_c(why.text)));
+	out->refused = pn_strs_join(refused.list, PN_STR("; "), arena);
+	return PN_OK;
 }
