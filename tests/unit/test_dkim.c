@@ -2,15 +2,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-#include <openssl/ec.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
 
 #include "postern/clock.h"
 #include "postern/dkim.h"
@@ -747,111 +741,6 @@ test_bare_cr(void **state)
 		}
 }
 
-/* bh= of RFC 6376 section 3.4.5's body and of the empty one (sections 3.4.3, 3.4.4). */
-static void
-test_body_hash(void **state)
-{
-	static const struct {
-		const char *name, *text;
-		bool relaxed;
-		const char *same_as;	/* in simple form */
-	} rows[] = {
-		{ "relaxed", " C \r\nD \t E\r\n\r\n\r\n", true, " C\r\nD E\r\n" },
-		{ "simple", " C \r\nD \t E\r\n\r\n\r\n", false, " C \r\nD \t E\r\n" },
-		{ "a CR alone is text", "a\rb \r c \r", true, "a\rb \r c \r" },
-		{ "two of them", "a\r\r\n", true, "a\r\r\n" },
-		{ "long line", "x\tx", true, "x x" },
-	};
-	unsigned char a[PN_DKIM_HASH_SIZE], b[PN_DKIM_HASH_SIZE];
-	struct pn_dkim_body *body;
-
-	(void)state;
-	for (size_t i = 0; i < PN_COUNT(rows); i++) {
-		body = pn_dkim_body_new(rows[i].relaxed);
-		pn_dkim_body_add(body, pn_str_c(rows[i].text));
-		pn_dkim_body_end(body, a);
-		pn_dkim_body_free(body);
-		body = pn_dkim_body_new(false);
-		pn_dkim_body_add(body, pn_str_c(rows[i].same_as));
-		pn_dkim_body_end(body, b);
-		pn_dkim_body_free(body);
-		if (memcmp(a, b, sizeof(a)) != 0)
-			fail_msg("%s", rows[i].name);
-	}
-	/* the hash of nothing, which only relaxed can give */
-	body = pn_dkim_body_new(true);
-	pn_dkim_body_add(body, PN_STR(" \r\n\r\n"));
-	pn_dkim_body_end(body, a);
-	pn_dkim_body_free(body);
-	assert_memory_equal(a, "\xe3\xb0\xc4\x42\x98\xfc\x1c\x14", 8);
-}
-
-static void
-hash_in_steps(struct pn_str text, bool relaxed, size_t step, unsigned char hash[PN_DKIM_HASH_SIZE])
-{
-	struct pn_dkim_body *body = pn_dkim_body_new(relaxed);
-
-	for (; text.n > 0; text = pn_str_from(text, step))
-		pn_dkim_body_add(body, pn_str_head(text, step));
-	pn_dkim_body_end(body, hash);
-	pn_dkim_body_free(body);
-}
-
-/* Long text is looked at many bytes at once, single bytes are not: what is odd is seen wherever it stands. */
-static void
-test_body_places(void **state)
-{
-	static const struct pn_str odd[] = { PN_STR(" "), PN_STR("  "), PN_STR("\t"), PN_STR(" \t"), PN_STR(" \r\n"),
-		PN_STR("\r\n "), PN_STR("\r\n\r\n"), PN_STR("\r"), PN_STR(" \r"), PN_STR(" \n"), PN_STR(" \1"),
-		PN_STR("\xff") };
-	unsigned char whole[PN_DKIM_HASH_SIZE], bytes[PN_DKIM_HASH_SIZE];
-	char text[128];
-
-	(void)state;
-	for (size_t i = 0; i < PN_COUNT(odd); i++)
-		for (size_t at = 0; at < 80; at++)
-			for (int relaxed = 0; relaxed <= 1; relaxed++) {
-				struct pn_str all = pn_str_n(text, at < 40 ? 80 : at + odd[i].n);
-
-				memset(text, 'x', sizeof(text));
-				memcpy(text + at, odd[i].p, odd[i].n);
-				hash_in_steps(all, relaxed, all.n, whole);
-				hash_in_steps(all, relaxed, 1, bytes);
-				if (memcmp(whole, bytes, sizeof(whole)) != 0)
-					fail_msg("row %zu at %zu, %s", i, at, relaxed ? "relaxed" : "simple");
-			}
-}
-
-/* Lines of any canonical form are as long as they are on the wire. */
-static void
-test_longest(void **state)
-{
-	static const struct {
-		const char *name, *text;
-		size_t longest;
-	} rows[] = {
-		{ "none", "", 0 },
-		{ "empty", "\r\n\r\n", 0 },
-		{ "first", "12345\r\n123\r\n", 5 },
-		{ "last, without an end", "123\r\n12345", 5 },
-		{ "LF alone", "1234\n12345\n", 5 },
-		{ "blanks", "1  \t5\r\n12 \t \r\n", 5 },
-		{ "CR inside", "12\r45\r\n", 5 },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < PN_COUNT(rows); i++)
-		for (size_t step = 1; step < 8; step++) {
-			struct pn_dkim_body *body = pn_dkim_body_new(step % 2 == 0);
-
-			for (struct pn_str rest = pn_str_c(rows[i].text); rest.n > 0; rest = pn_str_from(rest, step))
-				pn_dkim_body_add(body, pn_str_head(rest, step));
-			if (pn_dkim_body_longest(body) != rows[i].longest)
-				fail_msg("%s: %zu", rows[i].name, pn_dkim_body_longest(body));
-			pn_dkim_body_free(body);
-		}
-}
-
 /* -- signing -- */
 
 static void
@@ -968,149 +857,6 @@ test_signing_refused(void **state)
 	}
 }
 
-/* -- keys -- */
-
-enum form { PKCS8, PKCS1, WITH_PASSWORD, DER };
-
-/* Takes the key. */
-static struct pn_str
-encode(EVP_PKEY *pkey, enum form form, struct pn_arena *arena)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	struct pn_str text;
-	char *p;
-	long n;
-
-	if (form == PKCS1 || form == DER)
-		assert_int_equal(PEM_write_bio_PrivateKey_traditional(bio, pkey, NULL, NULL, 0, NULL,
-		    NULL), 1);
-	else
-		assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, pkey,
-		    form == WITH_PASSWORD ? EVP_aes_128_cbc() : NULL,
-		    "x", form == WITH_PASSWORD, NULL, NULL), 1);
-	n = BIO_get_mem_data(bio, &p);
-	text = pn_arena_dup(arena, pn_str_n(p, (size_t)n));
-	/* without the lines around it, as in a KeyTable */
-	if (form == DER) {
-		text = pn_str_from(text, pn_str_find(text, '\n') + 1);
-		text.n = pn_str_find(text, '-');
-	}
-	BIO_free(bio);
-	EVP_PKEY_free(pkey);
-	return text;
-}
-
-static void
-test_key_parse(void **state)
-{
-	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
-	const struct {
-		const char *name;
-		struct pn_str text;
-		enum pn_status st;
-	} rows[] = {
-		{ "PKCS#8", encode(EVP_RSA_gen(1024), PKCS8, arena), PN_OK },
-		{ "PKCS#1", encode(EVP_RSA_gen(1024), PKCS1, arena), PN_OK },
-		{ "base64 of DER", encode(EVP_RSA_gen(1024), DER, arena), PN_OK },
-		{ "Ed25519", encode(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), PKCS8, arena), PN_OK },
-		{ "with a password", encode(EVP_RSA_gen(1024), WITH_PASSWORD, arena), PN_INVALID },
-		{ "elliptic curve", encode(EVP_EC_gen("P-256"), PKCS8, arena), PN_INVALID },
-		{ "512 bits", encode(EVP_RSA_gen(512), PKCS8, arena), PN_INVALID },
-		{ "nothing", PN_STR(""), PN_INVALID },
-		{ "no key", PN_STR("hello"), PN_INVALID },
-		{ "base64 of no key", PN_STR("QUJD"), PN_INVALID },
-		{ "cut", PN_STR("-----BEGIN PRIVATE KEY-----\nMIIE"), PN_INVALID },
-		{ "larger than any", pn_str_n(pn_arena_alloc(arena, 100000), 100000), PN_INVALID },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < PN_COUNT(rows); i++) {
-		struct pn_dkim_key *key = NULL;
-		struct pn_error err = { "" };
-
-		if (pn_dkim_key_parse(rows[i].text, &key, &err) != rows[i].st)
-			fail_msg("%s: %s", rows[i].name, err.text);
-		assert_int_equal(key != NULL, rows[i].st == PN_OK);
-		assert_int_equal(err.text[0] == '\0', rows[i].st == PN_OK);
-		pn_dkim_key_free(key);
-	}
-	pn_arena_free(arena);
-}
-
-static void
-test_key_file(void **state)
-{
-	char folder[] = "/tmp/postern-dkim-XXXXXX", path[64], text[4096];
-	struct pn_arena *arena = pn_arena_new(ARENA_LIMIT);
-	struct pn_dkim_key *again = NULL;
-	struct pn_error err;
-	struct stat st;
-	size_t n;
-	FILE *f;
-
-	(void)state;
-	assert_non_null(mkdtemp(folder));
-	(void)snprintf(path, sizeof(path), "%s/key", folder);
-	assert_int_equal(pn_dkim_key_write(rsa, path, &err), PN_OK);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(st.st_nlink, 1);
-	assert_int_equal(pn_dkim_key_write(ed25519, path, &err), PN_INVALID);
-	f = fopen(path, "r");
-	n = fread(text, 1, sizeof(text), f);
-	(void)fclose(f);
-	assert_int_equal(pn_dkim_key_parse(pn_str_n(text, n), &again, &err), PN_OK);
-	assert_true(pn_str_eq(pn_dkim_key_record(again, arena), pn_dkim_key_record(rsa, arena)));
-	assert_int_equal(unlink(path), 0);
-	/* nothing else is left there */
-	assert_int_equal(rmdir(folder), 0);
-	assert_int_equal(pn_dkim_key_write(ed25519, path, &err), PN_TEMPFAIL);
-	pn_dkim_key_free(again);
-	pn_arena_free(arena);
-}
-
-static void
-test_published(void **state)
-{
-	struct pn_error err;
-	struct pn_str line;
-	struct pn_dns dns;
-	struct world w;
-
-	(void)state;
-	start(&w);
-	dns = pn_dns_zone_port(w.zone);
-	publish(&w, "example.org", "gone", PN_STR("v=DKIM1; p="));
-	assert_int_equal(pn_dns_zone_add(w.zone, PN_STR("slow._domainkey.example.org SERVFAIL"), &err),
-	    PN_OK);
-	assert_int_equal(pn_dkim_key_matches(rsa, PN_STR("example.org"), PN_STR("rsa"), &dns, w.arena,
-	    &err), PN_YES);
-	assert_int_equal(pn_dkim_key_matches(ed25519, PN_STR("example.org"), PN_STR("ed"), &dns, w.arena,
-	    &err),
-	    PN_YES);
-	assert_int_equal(pn_dkim_key_matches(small, PN_STR("example.org"), PN_STR("rsa"), &dns, w.arena,
-	    &err), PN_NO);
-	assert_int_equal(pn_dkim_key_matches(rsa, PN_STR("example.org"), PN_STR("ed"), &dns, w.arena,
-	    &err), PN_NO);
-	assert_int_equal(pn_dkim_key_matches(rsa, PN_STR("example.org"), PN_STR("gone"), &dns, w.arena,
-	    &err), PN_NO);
-	assert_non_null(strstr(err.text, "revoked"));
-	assert_int_equal(pn_dkim_key_matches(rsa, PN_STR("example.org"), PN_STR("none"), &dns, w.arena,
-	    &err), PN_NO);
-	assert_non_null(strstr(err.text, "no key at none._domainkey.example.org"));
-	assert_int_equal(pn_dkim_key_matches(rsa, PN_STR("example.org"), PN_STR("slow"), &dns, w.arena, &err),
-	    PN_UNKNOWN);
-	/* a line of a zone file: strings of at most 255 bytes, which joined are the record */
-	line = pn_dkim_zone_line(PN_STR("example.com"), PN_STR("s1"), pn_dkim_key_record(rsa, w.arena),
-	    w.arena);
-	assert_true(pn_str_starts(line, PN_STR("s1._domainkey.example.com. IN TXT ( \"v=DKIM1; k=rsa; p=")));
-	assert_true(pn_str_ends(line, PN_STR("\" )")));
-	assert_int_equal(pn_str_find_str(line, PN_STR("\"\n\t\"")),
-	    sizeof("s1._domainkey.example.com. IN TXT ( \"") - 1
-	    + 255);
-	finish(&w);
-}
-
 int
 main(void)
 {
@@ -1130,14 +876,10 @@ main(void)
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_random_bodies),
 		cmocka_unit_test(test_bare_cr),
-		cmocka_unit_test(test_body_hash), cmocka_unit_test(test_body_places),
-		cmocka_unit_test(test_longest), cmocka_unit_test(test_keys_ahead),
+		cmocka_unit_test(test_keys_ahead),
 		cmocka_unit_test(test_signature_text),
 		cmocka_unit_test(test_fields_of_relays),
 		cmocka_unit_test(test_signing_refused),
-		cmocka_unit_test(test_key_parse),
-		cmocka_unit_test(test_key_file),
-		cmocka_unit_test(test_published),
 	};
 
 	return cmocka_run_group_tests(tests, make_keys, free_keys);
