@@ -27,6 +27,7 @@ static const struct verb {
 	int (*run)(struct keys *k);
 } verbs[] = {
 	{ "make", 1, true, keys_make },
+	{ "generate", 1, true, keys_make },
 	{ "show", 1, false, keys_show },
 	{ "check", 0, false, keys_check },
 	{ "rotate", 1, true, keys_rotate },
@@ -63,6 +64,10 @@ read_operands(struct keys *k, const struct verb *verb)
 		return cli_misuse(k->cli, "--bits takes %d to %d", PN_DKIM_RSA_MIN, PN_DKIM_RSA_MAX);
 	if (k->keep_days > 3650)
 		return cli_misuse(k->cli, "--keep takes days, at most 3650");
+	if (k->after_days > 3650)
+		return cli_misuse(k->cli, "--after takes days, at most 3650");
+	if (k->after_days > 0 && k->only_continue)
+		return cli_misuse(k->cli, "--continue begins no rotation, --after does; one of the two");
 	if (k->directory.n == 0 || k->directory.p[0] != '/' || k->directory.n > PATH_SIZE / 2)
 		return cli_misuse(k->cli, "--directory takes an absolute path");
 	return EX_OK;
@@ -129,6 +134,8 @@ cmd_keys(struct cli *cli)
 		{ .name = "--print", .flag = &k.print },
 		{ .name = "--dns", .text = &k.server },
 		{ .name = "--keep", .number = &k.keep_days },
+		{ .name = "--continue", .flag = &k.only_continue },
+		{ .name = "--after", .number = &k.after_days },
 	};
 	int code = options_take(cli, options, PN_COUNT(options), 1, 2);
 	const struct verb *verb;

@@ -50,7 +50,7 @@ const struct command cli_commands[] = {
 	{ "help", "show this list, or the help of a command", "[COMMAND]", "", cmd_help },
 	{ "keys", "make, show, check and rotate the keys of DKIM",
 	    "make DOMAIN | show DOMAIN | check [DOMAIN] | rotate DOMAIN | list [DOMAIN]",
-	    "make    a private key, its lines in both tables, and the record to publish\n"
+	    "make    a private key, its lines in both tables, and the record to publish (or: generate)\n"
 	    "show    what to publish, for zone files and panels\n"
 	    "check   is the published key the private key's other half?  Exits with 1 when one is not\n"
 	    "rotate  the next step from one key to another; run it again for the one after\n"
@@ -61,6 +61,8 @@ const struct command cli_commands[] = {
 	    "  --directory DIR  where private keys are (/etc/postern/keys)\n"
 	    "  --print          make: changes no table, prints the lines\n"
 	    "  --keep DAYS      rotate: how long the old record stays (7)\n"
+	    "  --continue       rotate: goes on with what is under way, and begins nothing\n"
+	    "  --after DAYS     rotate: begins only when a key that signs is that old\n"
 	    "  --dns SERVER     asks this name server, ADDRESS or ADDRESS@PORT\n",
 	    cmd_keys },
 	{ "loops", "show or clear the windows in which senders are counted",

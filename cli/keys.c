@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "postern/clock.h"
+#include "postern/psl.h"
 
 /* -- names ------------------------------------------------------------------------------------- */
 
@@ -64,17 +65,59 @@ keys_entry(const struct keys *k, struct pn_str name)
 }
 
 const char *
-keys_daemons(const struct keys *k)
+keys_reload(const struct keys *k)
 {
-	return k->cli->config->sign.socket.n > 0 ? "postern-signer, then postern-milter" : "postern-milter";
+	return k->cli->config->sign.socket.n > 0
+	    ? "reload postern-signer, then postern-milter (systemctl reload, or SIGUSR1)"
+	    : "reload postern-milter (systemctl reload postern-milter, or SIGUSR1)";
+}
+
+/* -- who signs ---------------------------------------------------------------------------------- */
+
+/* Somebody whom the line of the signing table is for; where that is anybody, he is of this domain. */
+static struct pn_str
+author_of(const struct keys *k, struct pn_str line, struct pn_str domain)
+{
+	size_t at = pn_str_find_last(line, '@'), star;
+	struct pn_str user = at == PN_STR_NONE ? PN_STR("*") : pn_str_head(line, at);
+	struct pn_str host = at == PN_STR_NONE ? line : pn_str_from(line, at + 1);
+	struct pn_str author;
+
+	if (pn_str_eq(host, PN_STR("*")))
+		host = domain;
+	author = pn_arena_printf(k->arena, PN_STR_FMT "@%s" PN_STR_FMT, PN_STR_ARG(user),
+	    pn_str_starts(host, PN_STR(".")) ? "*" : "", PN_STR_ARG(host));
+	while ((star = pn_str_find(author, '*')) != PN_STR_NONE)
+		author = pn_arena_printf(k->arena, PN_STR_FMT "someone" PN_STR_FMT,
+		    PN_STR_ARG(pn_str_head(author, star)), PN_STR_ARG(pn_str_from(author, star + 1)));
+	return author;
+}
+
+static bool
+signs_for(const struct keys *k, struct pn_str name, struct pn_str author)
+{
+	struct pn_signing_key found[PN_SIGNING_KEYS];
+	size_t n = 0;
+
+	if (pn_signing_find(&k->files.signing, &k->files.keys, author, k->cli->config->sign.all, k->arena,
+		found, &n, NULL)
+	    != PN_OK)
+		return false;
+	while (n > 0 && !pn_str_eq(found[n - 1].name, name))
+		n--;
+	return n > 0;
 }
 
 bool
-keys_signs(const struct keys *k, struct pn_str name)
+keys_signs(const struct keys *k, const struct pn_key_entry *key)
 {
-	for (size_t i = 0; i < k->files.signing.n; i++)
-		if (pn_str_eq(k->files.signing.v[i].key_name, name))
+	for (size_t i = 0; i < k->files.signing.n; i++) {
+		const struct pn_signing_entry *line = &k->files.signing.v[i];
+
+		if ((pn_str_eq(line->key_name, key->name) || pn_str_eq(line->key_name, PN_STR("%")))
+		    && signs_for(k, key->name, author_of(k, line->author, key->domain)))
 			return true;
+	}
 	return false;
 }
 
@@ -153,12 +196,30 @@ keys_record_json(const struct keys *k, const struct pn_key_entry *entry, const s
 	return json_pack("{s:o, s:o, s:s, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "domain",
 	    json_text(entry->domain), "selector", json_text(entry->selector), "type",
 	    pn_dkim_key_type_name(pn_dkim_key_type(key)), "bits", (int)pn_dkim_key_bits(key), "signs",
-	    keys_signs(k, entry->name), "file", json_text(entry->key), "name",
+	    keys_signs(k, entry), "file", json_text(entry->key), "name",
 	    json_text(pn_arena_printf(
 		k->arena, PN_STR_FMT "." PN_STR_FMT, PN_STR_ARG(host), PN_STR_ARG(entry->domain))),
 	    "host", json_text(host), "text", json_text(record), "strings",
 	    json_text(txt_strings(record, PN_STR(" "), k->arena)), "zone",
 	    json_text(pn_dkim_zone_line(entry->domain, entry->selector, record, k->arena)));
+}
+
+/* A panel wants the name as it is inside of its zone, which may be that of a domain above. */
+static void
+print_name_above(const struct keys *k, const struct pn_key_entry *entry)
+{
+	struct pn_str path = k->cli->config->auth.public_suffix_list, domain = entry->domain, zone;
+	struct pn_psl *psl;
+
+	if (pn_psl_load(path.n > 0 ? pn_arena_cstr(k->arena, path) : NULL, &psl, NULL) != PN_OK)
+		return;
+	zone = pn_psl_organisational(psl, domain);
+	if (zone.n > 0 && zone.n < domain.n)
+		(void)printf("       or, in a panel of the zone " PN_STR_FMT ": " PN_STR_FMT
+			     "._domainkey." PN_STR_FMT "\n",
+		    PN_STR_ARG(zone), PN_STR_ARG(entry->selector),
+		    PN_STR_ARG(pn_str_head(domain, domain.n - zone.n - 1)));
+	pn_psl_free(psl);
 }
 
 void
@@ -168,12 +229,13 @@ keys_print_record(const struct keys *k, const struct pn_key_entry *entry, const 
 
 	(void)printf(PN_STR_FMT "._domainkey." PN_STR_FMT ": %s, %u bits%s\n\n", PN_STR_ARG(entry->selector),
 	    PN_STR_ARG(entry->domain), pn_dkim_key_type_name(pn_dkim_key_type(key)), pn_dkim_key_bits(key),
-	    keys_signs(k, entry->name) ? ", signs" : "");
+	    keys_signs(k, entry) ? ", signs" : "");
 	(void)printf("for a zone file:\n" PN_STR_FMT "\n\n",
 	    PN_STR_ARG(pn_dkim_zone_line(entry->domain, entry->selector, record, k->arena)));
-	(void)printf("for a panel: a TXT record of " PN_STR_FMT "\nname:  " PN_STR_FMT
-		     "._domainkey\nvalue: " PN_STR_FMT "\n",
-	    PN_STR_ARG(entry->domain), PN_STR_ARG(entry->selector), PN_STR_ARG(record));
+	(void)printf("for a panel: a TXT record of " PN_STR_FMT "\nname:  " PN_STR_FMT "._domainkey\n",
+	    PN_STR_ARG(entry->domain), PN_STR_ARG(entry->selector));
+	print_name_above(k, entry);
+	(void)printf("value: " PN_STR_FMT "\n", PN_STR_ARG(record));
 	if (record.n > 255)
 		(void)printf("or, where a string may have 255 characters only:\nvalue: " PN_STR_FMT "\n",
 		    PN_STR_ARG(txt_strings(record, PN_STR(" "), k->arena)));

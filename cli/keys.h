@@ -13,6 +13,8 @@ struct keys {
 	struct pn_str type; /* "rsa", "ed25519", "both" */
 	struct pn_str server; /* DNS */
 	uint64_t bits, keep_days;
+	uint64_t after_days; /* a rotation begins when a key is that old; 0 = whatever its age */
+	bool only_continue; /* none begins */
 	bool print;
 	struct pn_str domain; /* A-labels; "" = all (list) */
 	struct key_files files;
@@ -39,12 +41,13 @@ struct pn_str keys_table_line(const struct keys *k, struct pn_str selector, enum
 struct pn_str
 keys_signing_line(const struct keys *k, struct pn_str author, struct pn_str name, struct pn_str identity);
 
-/* Who reads keys and tables, in the order in which they are to be reloaded. */
-const char *keys_daemons(const struct keys *k);
+/* "reload postern-milter (...)": who reads keys and tables, the signer first. */
+const char *keys_reload(const struct keys *k);
 
 /* The row of a name; NULL: there is none. */
 const struct pn_key_entry *keys_entry(const struct keys *k, struct pn_str name);
-bool keys_signs(const struct keys *k, struct pn_str name);
+/* Is any author's mail signed with it?  With sign_all off a line behind another one may never be used. */
+bool keys_signs(const struct keys *k, const struct pn_key_entry *key);
 
 /* What to publish for a key. */
 void keys_print_record(const struct keys *k, const struct pn_key_entry *entry, const struct pn_dkim_key *key);

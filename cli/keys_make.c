@@ -107,8 +107,8 @@ keys_make(struct keys *k)
 	json_decref(list);
 	if (code == EX_OK)
 		(void)fprintf(stderr,
-		    "postern: publish this, then reload %s; postern keys check " PN_STR_FMT " compares\n",
-		    keys_daemons(k), PN_STR_ARG(k->domain));
+		    "postern: publish this, then %s; postern keys check " PN_STR_FMT " compares\n",
+		    keys_reload(k), PN_STR_ARG(k->domain));
 	if (code == EX_OK && (second || (both && !k->cli->config->sign.all)))
 		(void)fprintf(stderr,
 		    "postern: only the first key of a domain signs, as sign_all is off; rotate replaces a "

@@ -7,6 +7,7 @@
 #include "keys_rotation.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "postern/clock.h"
@@ -35,6 +36,7 @@ say(const struct rotation *r, const char *what, int64_t when, const char *next)
 static void
 print_state(const struct rotation *r, int64_t until)
 {
+	const char *none = r->n > 0 ? "done" : "none";
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -47,8 +49,8 @@ print_state(const struct rotation *r, int64_t until)
 				keys_record_json(r->k, entry, key)));
 	}
 	json_print(json_pack("{s:o, s:s, s:o, s:o}", "domain", json_text(r->k->domain), "phase",
-	    r->phase == PHASE_NONE ? "done" : rotation_phase_name(r->phase), "until", json_time(until),
-	    "keys", list));
+	    r->phase == PHASE_NONE ? none : rotation_phase_name(r->phase), "until", json_time(until), "keys",
+	    list));
 }
 
 static int
@@ -81,6 +83,21 @@ add_pair(struct rotation *r, const struct pn_key_entry *entry, struct pn_str sel
 	return PN_OK;
 }
 
+static bool
+signs_here(const struct keys *k, const struct pn_key_entry *entry)
+{
+	return pn_str_eq_nocase(entry->domain, k->domain) && keys_signs(k, entry);
+}
+
+static bool
+is_named(const struct keys *k, struct pn_str name)
+{
+	for (size_t i = 0; i < k->files.signing.n; i++)
+		if (pn_str_eq(k->files.signing.v[i].key_name, name))
+			return true;
+	return false;
+}
+
 /* Every key that signs for the domain gets a follower of its kind. */
 static enum pn_status
 start(struct rotation *r, struct pn_error *err)
@@ -95,8 +112,12 @@ start(struct rotation *r, struct pn_error *err)
 	for (size_t i = 0; st == PN_OK && i < k->files.keys.n && r->n < PN_SIGNING_KEYS; i++) {
 		const struct pn_key_entry *entry = &k->files.keys.v[i];
 
-		if (!pn_str_eq_nocase(entry->domain, k->domain) || !keys_signs(k, entry->name))
+		if (!signs_here(k, entry))
 			continue;
+		if (!is_named(k, entry->name))
+			return pn_fail(err, PN_INVALID,
+			    "%s has %% in the place of " PN_STR_FMT "; write the name there to rotate it",
+			    k->files.signing_path, PN_STR_ARG(entry->name));
 		pn_strs_add(
 		    &taken, r->n == 0 && k->selector.n > 0 ? k->selector : keys_free_selector(k, taken.list));
 		st = add_pair(r, entry, taken.list.v[r->n], err);
@@ -231,9 +252,12 @@ switch_over(struct rotation *r, struct pn_error *err)
 	r->since = (uint64_t)pn_clock_now();
 	if (rotation_write(r, err) != PN_OK)
 		return cli_fail(PN_TEMPFAIL, "%s", err->text);
-	say(r, "the next key signs from now on", 0,
-	    pn_arena_printf(r->k->arena, "reload %s; leave the old record where it is, for mail that is still on its "
-		"way, and run this again later", keys_daemons(r->k)).p);
+	say(r, "the next key has taken the place of the old one", 0,
+	    pn_arena_printf(r->k->arena,
+		"%s: the old key signs until then; leave its record where it is, for mail that is still on "
+		"its way, and run this again later",
+		keys_reload(r->k))
+		.p);
 	return end_run(r, (int64_t)(r->since + r->k->keep_days * DAY), EX_OK);
 }
 
@@ -292,27 +316,37 @@ remove_key(const struct keys *k, const struct pn_key_entry *entry)
 		(void)fprintf(stderr, "postern: %s: %s\n", path, strerrordesc_np(errno));
 }
 
-/* The line first: a daemon that reads a table wants the keys that it names. */
+/* The old keys that are still there, none of which may sign again. */
 static enum pn_status
-remove_old(struct rotation *r, struct pn_error *err)
+find_old(const struct rotation *r, const struct pn_key_entry *old[PN_SIGNING_KEYS], size_t *n,
+    struct pn_error *err)
 {
-	struct keys *k = r->k;
-	const struct pn_key_entry *old[PN_SIGNING_KEYS];
-	struct line_edit edits[PN_SIGNING_KEYS];
-	enum pn_status st = PN_OK;
-	size_t n = 0;
+	const struct keys *k = r->k;
 
+	*n = 0;
 	for (size_t i = 0; i < r->n; i++) {
 		const struct pn_key_entry *entry = keys_entry(k, r->pairs[i].old);
 
 		if (entry == NULL)
 			continue;
-		if (keys_signs(k, entry->name))
+		if (is_named(k, entry->name))
 			return pn_fail(err, PN_INVALID, "%s names " PN_STR_FMT " again; it is not removed",
 			    k->files.signing_path, PN_STR_ARG(entry->name));
-		edits[n] = (struct line_edit) { entry->line, PN_STR_EMPTY };
-		old[n++] = entry;
+		old[(*n)++] = entry;
 	}
+	return PN_OK;
+}
+
+/* The line first: a daemon that reads a table wants the keys that it names. */
+static enum pn_status
+remove_old(struct rotation *r, const struct pn_key_entry *const *old, size_t n, struct pn_error *err)
+{
+	struct keys *k = r->k;
+	struct line_edit edits[PN_SIGNING_KEYS];
+	enum pn_status st = PN_OK;
+
+	for (size_t i = 0; i < n; i++)
+		edits[i] = (struct line_edit) { old[i]->line, PN_STR_EMPTY };
 	if (n > 0)
 		st = file_replace(k->files.key_path, text_edited(k->files.key_text, edits, n, k->arena), err);
 	for (size_t i = 0; st == PN_OK && i < n; i++)
@@ -323,31 +357,79 @@ remove_old(struct rotation *r, struct pn_error *err)
 static int
 retire(struct rotation *r, struct pn_error *err)
 {
+	const char *reload = keys_reload(r->k);
 	int64_t until = (int64_t)(r->since + r->k->keep_days * DAY);
+	const struct pn_key_entry *old[PN_SIGNING_KEYS];
+	size_t n;
 	enum pn_status st;
 
 	if (pn_clock_now() < until) {
-		say(r, "the next key signs; the old record may go after", until, "run this again then");
+		say(r, "the old record may go after", until,
+		    pn_arena_printf(r->k->arena,
+			"run this again then; if it was not done since " PN_STR_FMT
+			", %s: the old key signs until then",
+			PN_STR_ARG(time_shown((int64_t)r->since, r->k->arena)), reload)
+			.p);
 		return end_run(r, until, EX_OK);
 	}
-	for (size_t i = 0; i < r->n; i++) {
-		const struct pn_key_entry *entry = keys_entry(r->k, r->pairs[i].old);
-
-		if (entry != NULL && !r->k->cli->json)
-			(void)printf("take this out of the DNS: " PN_STR_FMT "._domainkey." PN_STR_FMT "\n",
-			    PN_STR_ARG(entry->selector), PN_STR_ARG(entry->domain));
-	}
-	st = remove_old(r, err);
+	st = find_old(r, old, &n, err);
+	for (size_t i = 0; st == PN_OK && i < n && !r->k->cli->json; i++)
+		(void)printf("take this out of the DNS, after the reload: " PN_STR_FMT
+			     "._domainkey." PN_STR_FMT "\n",
+		    PN_STR_ARG(old[i]->selector), PN_STR_ARG(old[i]->domain));
+	if (st == PN_OK)
+		st = remove_old(r, old, n, err);
 	if (st != PN_OK)
 		return cli_fail(st, "%s", err->text);
 	rotation_remove(r);
 	r->phase = PHASE_NONE;
-	say(r, "the old key is removed", 0, pn_arena_printf(r->k->arena, "reload %s", keys_daemons(r->k)).p);
+	say(r, "the old key is removed", 0, reload);
 	return end_run(r, 0, EX_OK);
 }
 
-/* -- the command --------------------------------------------------------------------------------------------
- */
+/* -- the command -------------------------------------------------------------------------------------- */
+
+/* When the oldest key that signs has the age at which a rotation begins; 0: whatever its age. */
+static enum pn_status
+find_due(const struct keys *k, int64_t *due, struct pn_error *err)
+{
+	int64_t oldest = 0;
+
+	for (size_t i = 0; i < k->files.keys.n && k->after_days > 0; i++) {
+		const struct pn_key_entry *entry = &k->files.keys.v[i];
+		struct stat file;
+
+		if (!signs_here(k, entry))
+			continue;
+		if (!pn_key_is_path(entry->key))
+			return pn_fail(err, PN_INVALID,
+			    PN_STR_FMT " is in the table itself, so its age is not known",
+			    PN_STR_ARG(entry->name));
+		if (stat(pn_arena_cstr(k->arena, entry->key), &file) != 0)
+			return pn_fail(err, PN_TEMPFAIL, PN_STR_FMT ": %s", PN_STR_ARG(entry->key),
+			    strerrordesc_np(errno));
+		if (oldest == 0 || file.st_mtime < oldest)
+			oldest = file.st_mtime;
+	}
+	*due = oldest > 0 ? oldest + (int64_t)k->after_days * DAY : 0;
+	return PN_OK;
+}
+
+/* Where no rotation is under way.  What runs every day must not begin one whenever the last is done. */
+static int
+begin(struct rotation *r, struct pn_error *err)
+{
+	int64_t due = 0;
+	enum pn_status st = find_due(r->k, &due, err);
+
+	if (st == PN_OK && (r->k->only_continue || pn_clock_now() < due)) {
+		say(r, due > 0 ? "nothing to do before" : "nothing to do", due, NULL);
+		return end_run(r, due, EX_OK);
+	}
+	if (st == PN_OK)
+		st = start(r, err);
+	return st == PN_OK ? publish(r, err) : cli_fail(st, "%s", err->text);
+}
 
 static int
 go_on(struct rotation *r)
@@ -356,7 +438,7 @@ go_on(struct rotation *r)
 	enum pn_status st = rotation_read(r, &err);
 
 	if (st == PN_NOT_FOUND)
-		st = start(r, &err);
+		return begin(r, &err);
 	if (st != PN_OK)
 		return cli_fail(st, "%s", err.text);
 	switch (r->phase) {

@@ -78,7 +78,7 @@ check_all(struct keys *k, const struct pn_dns *dns)
 		text = check_one(k, dns, entry, &known);
 		rows_text(&rows, entry->domain);
 		rows_text(&rows, entry->selector);
-		rows_text(&rows, keys_signs(k, entry->name) ? PN_STR("yes") : PN_STR("no"));
+		rows_text(&rows, keys_signs(k, entry) ? PN_STR("yes") : PN_STR("no"));
 		rows_text(&rows, pn_str_c(words[known]));
 		rows_text(&rows, text);
 		wrong = wrong || known == PN_NO;
@@ -131,7 +131,7 @@ keys_list(struct keys *k)
 		    key == NULL ? PN_STR("unusable")
 				: pn_str_c(pn_dkim_key_type_name(pn_dkim_key_type(key))));
 		rows_number(&rows, key == NULL ? 0 : pn_dkim_key_bits(key));
-		rows_text(&rows, keys_signs(k, entry->name) ? PN_STR("yes") : PN_STR("no"));
+		rows_text(&rows, keys_signs(k, entry) ? PN_STR("yes") : PN_STR("no"));
 		rows_text(&rows, keys_rotation(k, entry->domain));
 		/* a key in the table itself is a secret */
 		rows_text(&rows, pn_key_is_path(entry->key) ? entry->key : PN_STR("(in the table)"));

@@ -82,7 +82,7 @@ def test_make(ctx):
 
 def test_with_a_signer(ctx):
 	"""Two daemons read the tables then, postern-signer first."""
-	both = "reload postern-signer, then postern-milter;"
+	both = "reload postern-signer, then postern-milter ("
 	with NameServer(ctx.tmp + "/ns", published()) as ns:
 		site = Site(ctx, ns.address, more='signer_socket = "unix:%s/signer.sock"\n' % ctx.tmp)
 		assert both in site("make", "acme.example", "--selector", "old").stderr
@@ -92,7 +92,7 @@ def test_with_a_signer(ctx):
 		ns.serve(published(old, new))
 		site("rotate", "acme.example")
 		assert both in site("rotate", "acme.example", later=200).stdout
-		assert both[:-1] in site("rotate", "acme.example", later=8 * DAY).stdout
+		assert both in site("rotate", "acme.example", later=8 * DAY).stdout
 
 
 def test_make_keeps_what_is_in_the_tables(ctx):
@@ -114,6 +114,56 @@ def test_make_both(ctx):
 	assert (rsa["type"], rsa["bits"], ed["type"]) == ("rsa", 3072, "ed25519")
 	assert ed["selector"] == rsa["selector"] + "-ed25519"
 	assert {row["selector"] for row in site.json("list")} == {rsa["selector"], ed["selector"]}
+
+
+def test_make_is_generate_too(ctx):
+	site = Site(ctx)
+	assert site.json("generate", "acme.example", "--selector", "s1") == site.json("show", "acme.example")
+
+
+@cases(
+	("another one behind it", "refile:", "", "*@acme.example %(s1)s\n*@acme.example %(s2)s\n", ["s1"]),
+	("every line signs", "refile:", "sign_all = yes", "*@acme.example %(s1)s\n*@acme.example %(s2)s\n", ["s1", "s2"]),
+	("one author before all", "refile:", "", "ceo@acme.example %(s2)s\n*@acme.example %(s1)s\n", ["s1", "s2"]),
+	("one author behind all", "refile:", "", "*@acme.example %(s1)s\nceo@acme.example %(s2)s\n", ["s1"]),
+	("domains below", "refile:", "", "*@acme.example %(s1)s\n*@*.acme.example %(s2)s\n", ["s1", "s2"]),
+	("anybody", "refile:", "", "* %(s2)s\n", ["s2"]),
+	("one author, whatever his domain", "refile:", "", "ceo@* %(s2)s\n", ["s2"]),
+	("a domain", "", "", "acme.example %(s1)s\nacme.example %(s2)s\n", ["s1"]),
+	("an author and his domain", "", "", "acme.example %(s1)s\nceo@acme.example %(s2)s\n", ["s1", "s2"]),
+	("above and all", "", "", "acme.example %(s1)s\n.acme.example %(s2)s\n", ["s1", "s2"]),
+	("all behind the domain", "", "", "acme.example %(s1)s\nceo@.acme.example %(s2)s\n* %(s2)s\n", ["s1", "s2"]),
+	("a line without a key", "", "", "acme.example gone\nacme.example %(s1)s\n", []),
+)
+def test_which_key_signs(ctx, kind, more, signing, signs):
+	"""The one that the milter takes, which is not every one that the signing table names."""
+	with NameServer(ctx.tmp + "/ns", published()) as ns:
+		site = Site(ctx, ns.address, kind=kind, more=more)
+		made = {s: site.json("make", "acme.example", "--selector", s, "--type", "ed25519")[0] for s in ("s1", "s2")}
+		site.put("signing.table", signing % {s: key["name"] for s, key in made.items()})
+		assert sorted(row["selector"] for row in site.json("list") if row["signs"] == "yes") == signs
+		assert sorted(row["selector"] for row in site.json("check", code=1) if row["signs"] == "yes") == signs
+		assert sorted(key["selector"] for key in site.json("show", "acme.example") if key["signs"]) == signs
+		text = site("show", "acme.example").stdout
+		assert text.count(", signs\n") == len(signs), text
+
+
+def test_a_second_key_is_made_and_does_not_sign(ctx):
+	site = Site(ctx)
+	assert site.json("make", "acme.example", "--selector", "s1")[0]["signs"]
+	r = site("make", "acme.example", "--selector", "s2")
+	assert "only the first key of a domain signs" in r.stderr and ", signs" not in r.stdout, (r.stdout, r.stderr)
+
+
+def test_a_key_named_by_its_domain_signs(ctx):
+	"""OpenDKIM's "%", which a rotation cannot write over."""
+	site = Site(ctx)
+	[key] = site.json("make", "acme.example", "--selector", "s1")
+	site.put("key.table", "acme.example acme.example:s1:%s\n" % key["file"])
+	site.put("signing.table", "* %\n")
+	assert [row["signs"] for row in site.json("list")] == ["yes"]
+	assert "%" in site("rotate", "acme.example", code=65).stderr
+	assert site.json("rotate", "--continue", "acme.example")["phase"] == "none"
 
 
 def test_make_without_tables(ctx):
@@ -171,6 +221,18 @@ def test_show(ctx):
 	assert "postern keys make other.example" in site("show", "other.example", code=1).stderr
 
 
+def test_the_name_in_a_panel(ctx):
+	"""Its zone may be that of a domain above, as far up as there is a domain that somebody has."""
+	site = Site(ctx)
+	for domain, words in (("a.news.acme.test", "or, in a panel of the zone acme.test: s1._domainkey.a.news\n"),
+	    ("news.acme.co.uk", "or, in a panel of the zone acme.co.uk: s1._domainkey.news\n")):
+		text = site("make", domain, "--selector", "s1", "--type", "ed25519").stdout
+		assert "name:  s1._domainkey\n       %svalue: v=DKIM1" % words in text, text
+	for domain in ("acme.test", "acme.co.uk"):
+		text = site("make", domain, "--selector", "s1", "--type", "ed25519").stdout
+		assert "name:  s1._domainkey\nvalue: v=DKIM1" in text, text
+
+
 @cases(
 	("no domain", ["make"], "needs a domain"),
 	("a path", ["make", "../etc"], "is no domain"),
@@ -178,6 +240,8 @@ def test_show(ctx):
 	("no such type", ["make", "acme.example", "--type", "dsa"], "--type"),
 	("too few bits", ["make", "acme.example", "--bits", "512"], "--bits"),
 	("no such verb", ["forge", "acme.example"], "forge"),
+	("too old a key", ["rotate", "acme.example", "--after", "4000"], "--after takes days"),
+	("two reasons", ["rotate", "acme.example", "--after", "180", "--continue"], "one of the two"),
 )
 def test_misuse(ctx, args, words):
 	r = Site(ctx)(*args, code=64)
@@ -243,12 +307,112 @@ def test_rotation(ctx):
 		assert site.json("rotate", "acme.example", later=6 * DAY)["phase"] == "retire"
 		assert os.path.exists(old["file"])
 		r = site("rotate", "acme.example", later=8 * DAY)
-		assert "take this out of the DNS: old._domainkey.acme.example" in r.stdout, r.stdout
+		assert "take this out of the DNS, after the reload: old._domainkey.acme.example\n" in r.stdout, r.stdout
+		assert "\nnext: reload postern-milter (" in r.stdout, r.stdout
 		assert not os.path.exists(old["file"]) and os.path.exists(new["file"])
 		assert site.read("key.table") == "new._domainkey.acme.example acme.example:new:%s\n" % new["file"]
 		assert sorted(os.listdir(site.keys + "/acme.example")) == ["new.rsa"]
 		ns.serve(published(new))
 		assert [row["published"] for row in site.json("check")] == ["yes"]
+
+
+def test_cron_goes_on_and_begins_nothing(ctx):
+	"""What runs every day must not ask for another record whenever the last rotation is done."""
+	with NameServer(ctx.tmp + "/ns", published()) as ns:
+		site = Site(ctx, ns.address)
+		[old] = site.json("make", "acme.example", "--selector", "old")
+		ns.serve(published(old))
+		daily = ["rotate", "--continue", "acme.example"]
+		tables = site.read("key.table"), site.read("signing.table")
+		assert site(*daily).stdout == "acme.example: nothing to do\n"
+		assert site.json(*daily) == {"domain": "acme.example", "phase": "none", "until": None, "keys": []}
+		assert (site.read("key.table"), site.read("signing.table")) == tables
+		assert os.listdir(site.keys + "/acme.example") == ["old.rsa"]
+
+		# begun by hand: 1 as long as somebody must publish, 0 when nothing but a reload is to be done
+		new = site.json("rotate", "acme.example", "--selector", "new", code=1)["keys"][0]["new"]
+		assert new["zone"] in site(*daily, code=1).stdout
+		ns.serve(published(old, new))
+		assert site.json(*daily)["phase"] == "wait"
+		switched = site(*daily, later=DAY).stdout
+		assert "next: reload postern-milter (systemctl reload postern-milter, or SIGUSR1): the old key signs until then" \
+		    in switched, switched
+		assert "take this out" not in switched
+		for day in range(2, 8):
+			r = site(*daily, later=day * DAY)
+			assert "the old record may go after" in r.stdout and "reload postern-milter (" in r.stdout, r.stdout
+			assert "take this out" not in r.stdout
+		assert "take this out of the DNS, after the reload" in site(*daily, later=8 * DAY + 60).stdout
+		for day in (9, 30, 400):
+			assert site(*daily, later=day * DAY).stdout == "acme.example: nothing to do\n"
+		assert os.listdir(site.keys + "/acme.example") == ["new.rsa"]
+
+
+def test_rotation_by_age(ctx):
+	with NameServer(ctx.tmp + "/ns", published()) as ns:
+		site = Site(ctx, ns.address, more="sign_all = yes")
+		rsa, ed = site.json("make", "acme.example", "--selector", "old", "--type", "both")
+		ns.serve(published(rsa, ed))
+		made = int(os.stat(rsa["file"]).st_mtime)
+		os.utime(ed["file"], (made + 90 * DAY, made + 90 * DAY))	# the oldest one counts
+		yearly = ["rotate", "--after", "180", "acme.example"]
+		assert "nothing to do before " in site(*yearly, later=179 * DAY).stdout
+		none = site.json(*yearly, later=179 * DAY)
+		assert none["phase"] == "none" and none["until"] is not None, none
+		site.json(*yearly, later=180 * DAY + 60, code=1)
+
+		# what is under way goes on, however old the keys are
+		pairs = site.json(*yearly, code=1)["keys"]
+		assert len(pairs) == 2
+		ns.serve(published(rsa, ed, *(p["new"] for p in pairs)))
+		assert site.json(*yearly)["phase"] == "wait"
+		assert site.json(*yearly, later=4000)["phase"] == "retire"
+		assert site.json(*yearly, later=8 * DAY)["phase"] == "done"
+		assert site.json(*yearly, later=179 * DAY)["phase"] == "none"
+		assert site.json(*yearly, later=181 * DAY, code=1)["phase"] == "publish"
+
+
+def test_the_age_of_a_key_that_has_no_file(ctx):
+	site = Site(ctx)
+	[key] = site.json("make", "acme.example", "--selector", "s1")
+	with open(key["file"], encoding="ascii") as f:
+		inside = "".join(line.strip() for line in f if not line.startswith("-"))
+	site.put("key.table", "s1._domainkey.acme.example acme.example:s1:%s\n" % inside)
+	r = site("rotate", "--after", "180", "acme.example", code=65)
+	assert "its age is not known" in r.stderr and inside not in r.stdout + r.stderr, r.stderr
+	site.put("key.table", "s1._domainkey.acme.example acme.example:s1:/nonexistent/s1\n")
+	assert "/nonexistent/s1: No such file" in site("rotate", "--after", "180", "acme.example", code=69).stderr
+
+
+def test_rotation_leaves_a_key_that_does_not_sign(ctx):
+	"""With sign_all off the second key of a domain gets no follower, and stays where it is."""
+	with NameServer(ctx.tmp + "/ns", published()) as ns:
+		site = Site(ctx, ns.address)
+		[first] = site.json("make", "acme.example", "--selector", "first")
+		[second] = site.json("make", "acme.example", "--selector", "second")
+		[pair] = site.json("rotate", "acme.example", "--selector", "next", code=1)["keys"]
+		assert pair["old"] == first["name"]
+		ns.serve(published(first, second, pair["new"]))
+		site("rotate", "acme.example")
+		site("rotate", "acme.example", later=4000)
+		assert site.read("signing.table").split() == ["*@acme.example", pair["new"]["name"], "*@acme.example", second["name"]]
+		site("rotate", "acme.example", later=8 * DAY)
+		assert {row["selector"]: row["signs"] for row in site.json("list")} == {"next": "yes", "second": "no"}
+
+
+def test_a_key_that_is_named_again_is_not_retired(ctx):
+	"""Nor is it said that its record may go."""
+	with NameServer(ctx.tmp + "/ns", published()) as ns:
+		site = Site(ctx, ns.address)
+		[old] = site.json("make", "acme.example", "--selector", "old")
+		new = site.json("rotate", "acme.example", code=1)["keys"][0]["new"]
+		ns.serve(published(old, new))
+		site("rotate", "acme.example")
+		site("rotate", "acme.example", later=4000)
+		site.put("signing.table", site.read("signing.table") + "*@acme.example %s\n" % old["name"])
+		r = site("rotate", "acme.example", later=8 * DAY, code=65)
+		assert "names old._domainkey.acme.example again" in r.stderr and "take this out" not in r.stdout, (r.stdout, r.stderr)
+		assert os.path.exists(old["file"])
 
 
 def test_rotation_of_both_kinds(ctx):
