@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include <openssl/rand.h>
-
 #include "postern/clock.h"
 
 enum {
@@ -308,21 +306,12 @@ check_spf(struct pn_auth_check *c, const struct pn_dns *dns)
 	pn_spf_check(&question, dns, c->arena, &c->out.spf);
 }
 
-static unsigned
-roll(void)
-{
-	unsigned char byte[2] = { 0 };
-
-	(void)RAND_bytes(byte, sizeof(byte));
-	return (unsigned)(byte[0] << 8 | byte[1]) % 100;
-}
-
 static void
 check_dmarc(struct pn_auth_check *c, const struct pn_dns *dns)
 {
 	struct pn_dmarc_identifier v[IDENTIFIERS_MAX];
 	struct pn_dmarc_question question = { .mode = c->config->mode, .psl = c->authenticator->psl, .dns = dns,
-		.from = c->out.from, .identifiers = v, .roll = roll() };
+		.from = c->out.from, .identifiers = v, .roll = arc4random_uniform(100) };
 	size_t n = 0;
 
 	if (c->out.spf.domain.n > 0 && (c->out.spf.result == PN_SPF_PASS || c->out.spf.result == PN_SPF_TEMPERROR))

@@ -14,14 +14,18 @@ without_line_end(struct pn_str raw)
 	return raw;
 }
 
+/* Line by line: a LF alone becomes a CRLF. */
 static void
 add_simple(struct pn_str raw, struct pn_buf *out)
 {
-	for (size_t i = 0; i < raw.n; i++) {
-		if (raw.p[i] == '\n' && (i == 0 || raw.p[i - 1] != '\r'))
-			pn_buf_add_char(out, '\r');
-		pn_buf_add_char(out, raw.p[i]);
+	size_t lf;
+
+	while ((lf = pn_str_find(raw, '\n')) != PN_STR_NONE) {
+		pn_buf_add(out, pn_str_head(raw, lf));
+		pn_buf_add(out, lf > 0 && raw.p[lf - 1] == '\r' ? PN_STR("\n") : PN_STR("\r\n"));
+		raw = pn_str_from(raw, lf + 1);
 	}
+	pn_buf_add(out, raw);
 }
 
 /* One blank for each run of blanks and folds, none at the ends. */

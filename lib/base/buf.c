@@ -71,7 +71,10 @@ pn_buf_add_c(struct pn_buf *buf, const char *text)
 void
 pn_buf_add_char(struct pn_buf *buf, char c)
 {
-	pn_buf_add(buf, pn_str_n(&c, 1));
+	if (!reserve(buf, 1))
+		return;
+	buf->p[buf->n++] = c;
+	buf->p[buf->n] = '\0';
 }
 
 /* Formatted once where it is short, as most is. */
