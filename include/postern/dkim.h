@@ -8,7 +8,8 @@
  *			l=, expired or from the future, a key that is only tested (t=y), more
  *			than PN_DKIM_CHECKED signatures
  *	neutral		not a signature that can be worked with: syntax, an unknown algorithm, a
- *			field with NUL, too many or too large fields, a CR in the body that ends no line
+ *			header field with NUL, VT or FF, a CR that ends no line, too many or too large
+ *			fields; or it signs other signatures that are not verified
  *	temperror	the DNS cannot say
  *	permerror	there is no usable key: none, revoked, broken
  *

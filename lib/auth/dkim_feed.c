@@ -9,6 +9,17 @@ enum {
 
 /* -- the header -- */
 
+/* The library verifies what stands before a NUL only, and takes the others for blanks. */
+static bool
+is_odd(struct pn_str raw)
+{
+	for (size_t i = 0; i < raw.n; i++)
+		if (raw.p[i] == '\0' || raw.p[i] == '\v' || raw.p[i] == '\f'
+		    || (raw.p[i] == '\r' && (i + 1 == raw.n || raw.p[i + 1] != '\n')))
+			return true;
+	return false;
+}
+
 const char *
 dkim_feed_refuses(struct pn_fields fields)
 {
@@ -18,9 +29,8 @@ dkim_feed_refuses(struct pn_fields fields)
 		return "too many header fields";
 	for (size_t i = 0; i < fields.n; i++) {
 		size += fields.v[i].name.n + fields.v[i].raw.n + 3;
-		/* the library would verify what stands before it only */
-		if (pn_str_find(fields.v[i].raw, '\0') != PN_STR_NONE)
-			return "a header field has a NUL";
+		if (is_odd(fields.v[i].raw))
+			return "a header field has a NUL, VT or FF, or a CR that ends no line";
 	}
 	return size > FIELDS_SIZE ? "the header is too large" : NULL;
 }

@@ -9,7 +9,7 @@ enum {
 	/* what libopendkim keeps of h=; it would verify with the rest cut off */
 	SIGNED_NAMES_SIZE = 4000,
 	SIGNED_NAMES = 256,
-	IDENTITY_SIZE = 320,
+	IDENTITY_SIZE = 256,		/* what it reads of i= has room for no more, nor for its NUL */
 };
 static const uint64_t number_max = 999999999999;	/* RFC 6376 section 3.5: a time has 12 digits */
 
@@ -56,6 +56,19 @@ read_texts(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dk
 
 /* -- each returns false when it has decided -- */
 
+/* libopendkim leaves out of the hash what stands behind any "b=", and knows its own by that only. */
+static bool
+check_names(const struct pn_dkim_tags *tags, struct pn_dkim_signature *out)
+{
+	for (size_t i = 0; i < tags->n; i++) {
+		struct pn_str name = tags->v[i].name;
+
+		if (pn_str_ends(name, PN_STR("b")) && (name.n > 1 || name.p[name.n] != '='))
+			return decide(out, PN_DKIM_NEUTRAL, "a tag that only looks like b=");
+	}
+	return true;
+}
+
 static bool
 check_required(const struct pn_dkim_tags *tags, struct pn_dkim_signature *out)
 {
@@ -94,7 +107,7 @@ check_identity(const struct pn_dkim_tags *tags, struct pn_dkim_signature *out)
 	if (pn_dkim_tag(tags, "i") == NULL)
 		return true;
 	if (out->identity.n > IDENTITY_SIZE || pn_str_find(out->identity, '@') == PN_STR_NONE
-	    || !pn_dkim_is_name(domain) || !is_quoted_printable(out->identity))
+	    || pn_str_find(out->identity, '@') != pn_str_find_last(out->identity, '@') || !pn_dkim_is_name(domain) || !is_quoted_printable(out->identity))
 		return decide(out, PN_DKIM_NEUTRAL, "i= is no identity");
 	if (!pn_dkim_is_below(domain, out->domain))
 		return decide(out, PN_DKIM_NEUTRAL, "i= is outside of d=");
@@ -102,7 +115,8 @@ check_identity(const struct pn_dkim_tags *tags, struct pn_dkim_signature *out)
 }
 
 static bool
-check_signed_names(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dkim_signature *out)
+check_signed_names(const struct pn_dkim_tags *tags, struct pn_arena *arena, struct pn_dkim_signature *out,
+    size_t *others)
 {
 	struct pn_str list = pn_dkim_tag_packed(tags, "h", arena), name;
 	size_t names = 0;
@@ -111,9 +125,11 @@ check_signed_names(const struct pn_dkim_tags *tags, struct pn_arena *arena, stru
 		return decide(out, PN_DKIM_NEUTRAL, "h= is too long");
 	if (!pn_dkim_list_has(list, PN_STR("From")))
 		return decide(out, PN_DKIM_NEUTRAL, "From is not signed");
-	while (pn_str_split(&list, ':', &name))
+	while (pn_str_split(&list, ':', &name)) {
 		if (name.n == 0 || ++names > SIGNED_NAMES)
 			return decide(out, PN_DKIM_NEUTRAL, "h= is no list of header names, or too long");
+		*others += pn_str_eq_nocase(name, PN_STR("DKIM-Signature"));
+	}
 	return true;
 }
 
@@ -179,6 +195,8 @@ check_policy(const struct pn_dkim_tags *tags, const struct pn_dkim_limits *limit
 
 	if (!read_number(tags, "t", &t) || !read_number(tags, "x", &x) || (t >= 0 && x >= 0 && x <= t))
 		return decide(out, PN_DKIM_NEUTRAL, "t= or x= is no time, or x= is not after t=");
+	if (t >= 0 && t < PN_DKIM_FIRST_TIME)
+		return decide(out, PN_DKIM_NEUTRAL, "t= is from before there was DKIM");
 	if (!read_number(tags, "l", &l))
 		return decide(out, PN_DKIM_NEUTRAL, "l= is no number");
 	if (is_sha1(out))
@@ -194,17 +212,18 @@ check_policy(const struct pn_dkim_tags *tags, const struct pn_dkim_limits *limit
 
 void
 pn_dkim_signature_read(struct pn_str raw, const struct pn_dkim_limits *limits, struct pn_arena *arena,
-    struct pn_dkim_signature *out)
+    struct pn_dkim_signature *out, size_t *others)
 {
 	struct pn_dkim_tags tags;
 	enum pn_status st = pn_dkim_tags_parse(raw, &tags);
 
 	*out = (struct pn_dkim_signature){ .reason = PN_STR_EMPTY };
+	*others = 0;
 	read_texts(&tags, arena, out);
 	if (st != PN_OK)
 		(void)decide(out, PN_DKIM_NEUTRAL, "syntax error");
 	else
-		(void)(check_required(&tags, out) && check_identity(&tags, out)
-		    && check_signed_names(&tags, arena, out) && check_method(&tags, arena, out)
+		(void)(check_names(&tags, out) && check_required(&tags, out) && check_identity(&tags, out)
+		    && check_signed_names(&tags, arena, out, others) && check_method(&tags, arena, out)
 		    && check_hashes(&tags, arena, out) && check_policy(&tags, limits, out));
 }

@@ -4,7 +4,6 @@
 
 #include "dkim_feed.h"
 #include "dkim_signature.h"
-#include "dkim_tags.h"
 #include "postern/dkim.h"
 #include "postern/dkim_key.h"
 
@@ -13,9 +12,6 @@ enum {
 	KEY_SIZE = 1000,
 	REASON_SIZE = 200,
 };
-
-/* The library has a clock of its own; ours has decided already.  More than t= would wrap around. */
-static const uint64_t any_time = 1000000000;
 
 struct pn_dkim_verifier {
 	DKIM_LIB *lib;
@@ -39,6 +35,7 @@ struct pn_dkim_check {
 	DKIM *dkim;			/* NULL: nothing to verify */
 	struct dkim_feed feed;
 	struct pn_dkim_signatures list;
+	size_t *others;			/* of each of them: how many it signs */
 	struct candidate known[PN_DKIM_CHECKED];
 	size_t known_n;
 };
@@ -84,11 +81,8 @@ on_prescreen(DKIM *dkim, DKIM_SIGINFO **sigs, int nsigs)
 
 	if (nsigs < 0 || (size_t)nsigs != check->known_n)
 		return DKIM_CBSTAT_ERROR;
-	for (size_t i = 0; i < check->known_n; i++) {
+	for (size_t i = 0; i < check->known_n; i++)
 		check->known[i].sig = sigs[i];
-		if (check->known[i].signature->result != PN_DKIM_NONE)
-			dkim_sig_ignore(sigs[i]);
-	}
 	return DKIM_CBSTAT_CONTINUE;
 }
 
@@ -116,7 +110,7 @@ pn_dkim_verifier_new(const struct pn_dkim_policy *policy)
 {
 	struct pn_dkim_verifier *verifier = calloc(1, sizeof(*verifier));
 	unsigned flags = DKIM_LIBFLAGS_DELAYSIGPROC | DKIM_LIBFLAGS_BADSIGHANDLES, any_size = 0;
-	uint64_t drift = any_time;
+	uint64_t drift = PN_DKIM_FIRST_TIME;
 
 	if (verifier == NULL || (verifier->lib = dkim_init(NULL, NULL)) == NULL)
 		pn_out_of_memory();
@@ -158,12 +152,14 @@ read_signatures(struct pn_dkim_check *check, struct pn_fields fields, const stru
 	check->list.unlisted = n > PN_DKIM_LISTED ? n - PN_DKIM_LISTED : 0;
 	n -= check->list.unlisted;
 	check->list.v = PN_ARENA_ARRAY(check->arena, struct pn_dkim_signature, n);
+	check->others = PN_ARENA_ARRAY(check->arena, size_t, n);
 	for (size_t i = 0; check->list.n < n; i++) {
 		struct pn_dkim_signature *signature = &check->list.v[check->list.n];
 
 		if (!is_signature(&fields.v[i]))
 			continue;
-		pn_dkim_signature_read(pn_str_head(fields.v[i].raw, SIGNATURE_SIZE), limits, check->arena, signature);
+		pn_dkim_signature_read(pn_str_head(fields.v[i].raw, SIGNATURE_SIZE), limits, check->arena, signature,
+		    &check->others[check->list.n]);
 		if (fields.v[i].raw.n > SIGNATURE_SIZE)
 			decide(signature, PN_DKIM_NEUTRAL, PN_STR("the field is too large"));
 		check->list.n++;
@@ -195,14 +191,18 @@ choose(struct pn_dkim_check *check, struct pn_str from)
 		}
 }
 
-/* Signatures that are not well formed stay away from the library, which reads beyond them; and when there are
- * many, all that are not verified, for each of which it would hash.  A signature over such a field fails. */
-static bool
-is_fit(const struct pn_dkim_check *check, const struct pn_dkim_signature *signature)
+/* Those about which something is decided stay away from the library: it reads beyond what is not well formed, and
+ * hashes the body for each l=.  A signature over them, or over more than there are, cannot be verified then. */
+static void
+judge_others(struct pn_dkim_check *check)
 {
-	bool few = check->list.n + check->list.unlisted <= PN_DKIM_CHECKED;
+	bool away = check->list.unlisted > 0;
 
-	return signature->result == PN_DKIM_NONE || (few && signature->result == PN_DKIM_POLICY);
+	for (size_t i = 0; i < check->list.n; i++)
+		away = away || check->list.v[i].result != PN_DKIM_NONE || check->others[i] >= check->list.n;
+	for (size_t i = 0; i < check->list.n && away; i++)
+		if (check->list.v[i].result == PN_DKIM_NONE && check->others[i] > 0)
+			decide(&check->list.v[i], PN_DKIM_NEUTRAL, PN_STR("signs signatures that are not verified"));
 }
 
 static bool
@@ -213,7 +213,7 @@ feed_fields(struct pn_dkim_check *check, struct pn_fields fields)
 	dkim_feed_init(&check->feed, check->dkim);
 	for (size_t i = 0; i < fields.n; i++) {
 		if (is_signature(&fields.v[i])) {
-			if (at == check->list.n || !is_fit(check, &check->list.v[at++]))
+			if (at == check->list.n || check->list.v[at++].result != PN_DKIM_NONE)
 				continue;
 			check->known[check->known_n++].signature = &check->list.v[at - 1];
 		}
@@ -247,6 +247,7 @@ pn_dkim_check_new(struct pn_dkim_verifier *verifier, struct pn_fields fields, st
 	if (trouble != NULL)
 		decide_rest(check, PN_DKIM_NEUTRAL, pn_str_c(trouble));
 	choose(check, from);
+	judge_others(check);
 	if (!is_open(check))
 		return check;
 	check->dkim = dkim_verify(verifier->lib, (const unsigned char *)"-", NULL, &stat);

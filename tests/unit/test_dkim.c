@@ -166,6 +166,9 @@ expect(const char *name, const struct pn_dkim_signature *got, enum pn_dkim_resul
 #define HEAD "v=1; a=rsa-sha256; d=example.org; s=rsa; "
 #define H "h=From:To; "
 
+#define X61 "1234567890123456789012345678901234567890123456789012345678901"
+#define X244 X61 X61 X61 X61		/* with "@example.org" 256 bytes */
+
 static const struct {
 	const char *name, *raw;
 	enum pn_dkim_result result;
@@ -209,6 +212,13 @@ static const struct {
 	{ "identity without @", HEAD "i=example.org; " H REST, PN_DKIM_NEUTRAL, "identity", 0 },
 	{ "identity quoted", HEAD "i=j=3Doe@example.org; " H REST, PN_DKIM_FAIL, "", 1 },
 	{ "identity quoted wrong", HEAD "i=j=x@example.org; " H REST, PN_DKIM_NEUTRAL, "identity", 0 },
+	{ "identity with two @", HEAD "i=\"a@b\"@example.org; " H REST, PN_DKIM_NEUTRAL, "identity", 0 },
+	{ "identity of 256 bytes", HEAD "i=" X244 "@example.org; " H REST, PN_DKIM_FAIL, "", 1 },
+	{ "identity of 257 bytes", HEAD "i=x" X244 "@example.org; " H REST, PN_DKIM_NEUTRAL, "identity", 0 },
+	{ "a blank before b's =", HEAD H "bh=" B64 "; b =" B64, PN_DKIM_NEUTRAL, "b=", 0 },
+	{ "a tag that ends in b", HEAD H "xb=1; bh=" B64 "; b=" B64, PN_DKIM_NEUTRAL, "b=", 0 },
+	{ "a tag with b within", HEAD H "xbx=1; bh =" B64 "; b= " B64, PN_DKIM_FAIL, "", 1 },
+	{ "t= of last century", HEAD "t=999999999; " H REST, PN_DKIM_NEUTRAL, "t=", 0 },
 	{ "identity ends in =", HEAD "i=@example.org=; " H REST, PN_DKIM_NEUTRAL, "identity", 0 },
 	{ "From not signed", HEAD "h=To:Subject; " REST, PN_DKIM_NEUTRAL, "From", 0 },
 	{ "From as a part of a name", HEAD "h=Resent-From:X-From; " REST, PN_DKIM_NEUTRAL, "From", 0 },
@@ -474,6 +484,33 @@ test_many(void **state)
 
 #define TO "To:To:To:To:To:To:To:To:To:To:"
 
+/* A signature over others is verified when they are, too: libopendkim sees no more than these. */
+static void
+test_signed_signatures(void **state)
+{
+	static const struct {
+		const char *name, *h, *second;
+		enum pn_dkim_result result;
+	} rows[] = {
+		{ "not signed", "h=From; ", HEAD "l=7; " H REST, PN_DKIM_FAIL },
+		{ "verified", "h=From:dkim-signature; ", HEAD H REST, PN_DKIM_FAIL },
+		{ "no tag list", "h=From:dkim-signature; ", "v=1; junk", PN_DKIM_NEUTRAL },
+		{ "not accepted", "h=From:dkim-signature; ", HEAD "l=7; " H REST, PN_DKIM_NEUTRAL },
+		{ "one more than there are", "h=From:DKIM-Signature:DKIM-Signature; ", HEAD H REST, PN_DKIM_NEUTRAL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < PN_COUNT(rows); i++) {
+		struct world w;
+
+		start(&w);
+		add_signature(&w, rows[i].second);
+		add_signature(&w, pn_arena_printf(w.arena, HEAD "%s" REST, rows[i].h).p);
+		expect(rows[i].name, &verify(&w).v[0], rows[i].result, "");
+		finish(&w);
+	}
+}
+
 /* libopendkim writes behind its table when all fields are named, and one more. */
 static void
 test_all_fields_named(void **state)
@@ -486,8 +523,10 @@ test_all_fields_named(void **state)
 		set_mail(&w, PN_STR("From: a@example.org\r\n\r\n"));
 		for (size_t i = 0; i < more; i++)
 			add_field(&w, (struct pn_field){ PN_STR("To"), PN_STR(" x") });
-		add_signature(&w, HEAD "h=From:DKIM-Signature:" TO TO TO TO "From; " REST);
+		add_signature(&w, HEAD "h=From:" TO TO TO TO "From; " REST);
 		expect("named", &verify(&w).v[0], PN_DKIM_FAIL, "");
+		w.fields.v[0].raw = PN_STR(HEAD "h=From:DKIM-Signature:" TO TO TO TO "From; " REST);
+		expect("and itself", &verify(&w).v[0], PN_DKIM_NEUTRAL, "signs signatures");
 		finish(&w);
 	}
 }
@@ -495,6 +534,8 @@ test_all_fields_named(void **state)
 static void
 test_unfit_fields(void **state)
 {
+	static const struct pn_str odd[] = { { "a\0b", 3 }, { "a\vb", 3 }, { "a\f", 2 }, { "a\rb", 3 }, { "a\r", 2 },
+		{ "a\r\r\n b", 6 } };
 	struct pn_field many[2001] = { { PN_STR_EMPTY, PN_STR_EMPTY } };
 	struct world w;
 
@@ -504,8 +545,13 @@ test_unfit_fields(void **state)
 	add_field(&w, (struct pn_field){ PN_STR("bad name"), PN_STR(" x") });
 	add_field(&w, (struct pn_field){ PN_STR_EMPTY, PN_STR_EMPTY });
 	expect("odd names are nobody's", &verify(&w).v[0], PN_DKIM_PASS, "");
-	add_field(&w, (struct pn_field){ PN_STR("X"), pn_str_n("a\0b", 3) });
-	expect("NUL", &verify(&w).v[0], PN_DKIM_NEUTRAL, "NUL");
+	add_field(&w, (struct pn_field){ PN_STR("X"), PN_STR_EMPTY });
+	for (size_t i = 0; i < PN_COUNT(odd); i++) {
+		w.fields.v[0].raw = odd[i];
+		expect("an odd byte", &verify(&w).v[0], PN_DKIM_NEUTRAL, "NUL");
+	}
+	w.fields.v[0].raw = PN_STR(" a\r\n b\n\tc");
+	expect("folds", &verify(&w).v[0], PN_DKIM_PASS, "");
 	finish(&w);
 
 	start(&w);
@@ -868,6 +914,7 @@ main(void)
 		cmocka_unit_test(test_strict_identity),
 		cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_signed_signatures),
 		cmocka_unit_test(test_all_fields_named),
 		cmocka_unit_test(test_unfit_fields),
 		cmocka_unit_test(test_unsigned),

@@ -28,7 +28,9 @@ STRICTER = {
 	"no tag list as RFC 6376 has it": "neutral reason=syntax error",
 	"more than base64 in b= or bh=": "neutral reason=b= or bh= is no signature",
 	"q= without dns/txt": "neutral reason=unknown query method",
-	"a CR that ends no line": "neutral reason=the body has a CR",
+	"a CR that ends no line of the body": "neutral reason=the body has a CR",
+	"CR, VT or FF in a field": "neutral reason=a header field has",
+	"over signatures that do not count": "neutral reason=signs signatures that are not verified",
 }
 
 
@@ -79,7 +81,7 @@ class Signer:
 		words = [n + rng.choice(GAPS) + b"=" + rng.choice(GAPS) + (folded(rng, v) if n in (b"bh", b"h") else v)
 		    + rng.choice(GAPS) for n, v in tags.items()]
 		rng.shuffle(words)
-		words.insert(rng.randrange(len(words) + 1), b"b=\0")
+		words.insert(rng.randrange(len(words) + 1), (b"b" if rng.random() < 0.98 else b"b ") + b"=\0")
 		text = rng.choice(GAPS) + b";".join(rng.choice(GAPS) + w for w in words) + rng.choice([b"", b"", b";", b"; "])
 		return text.rstrip(b" \t\r\n").split(b"\0")
 
@@ -118,6 +120,7 @@ def make_tags(rng, kind, now):
 	maybe(0.2, b"q", b"dns/txt", b"other:dns/txt")
 	maybe(0.2, b"z", b"From:a@b.test|Subject:=20x")
 	maybe(0.2, b"x_note", b"", b"a b")
+	maybe(0.1, b"h", tags[b"h"] + b":DKIM-Signature", b"dkim-signature:From")
 	# and what is not to count
 	maybe(0.04, b"a", b"rsa-sha1" if kind == "rsa" else tags[b"a"])
 	maybe(0.06, b"l", b"0", b"1", b"7", b"60", b"00004", b"99999")
@@ -138,7 +141,7 @@ def change(rng, mail):
 		end = mail.index(b"\r\n", mail.index(b"bh"))	# most of it is the signature
 		at = rng.randrange(16, max(17, end))
 	if how <= 1:
-		byte = rng.choice([b"", b"", b";", b" ", b"x", b"=", b":", b"A", b"\xff"])
+		byte = rng.choice([b"", b"", b";", b" ", b"x", b"=", b":", b"A", b"\xff", b"\r", b"\v", b"\f"])
 		return mail[:at] + byte + mail[at + rng.randrange(2):]
 	if how == 2:
 		return field(rng, rng.choice(NAMES)) + mail
