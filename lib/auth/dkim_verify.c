@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dkim_crypto.h"
 #include "dkim_feed.h"
 #include "dkim_signature.h"
 #include "postern/dkim.h"
@@ -395,6 +396,8 @@ judge(struct pn_dkim_check *check, struct candidate *c)
 struct pn_dkim_signatures
 pn_dkim_check_end(struct pn_dkim_check *check, const struct pn_dns *dns)
 {
+	OSSL_LIB_CTX *before;
+
 	if (!is_open(check))
 		return check->list;
 	if (dkim_feed_has_bare_cr(&check->feed))
@@ -403,7 +406,9 @@ pn_dkim_check_end(struct pn_dkim_check *check, const struct pn_dns *dns)
 	for (size_t i = 0; i < check->known_n; i++)
 		if (check->known[i].signature->result != PN_DKIM_NONE)
 			dkim_sig_ignore(check->known[i].sig);
+	before = OSSL_LIB_CTX_set0_default(dkim_crypto());
 	dkim_feed_eom(&check->feed);
+	(void)OSSL_LIB_CTX_set0_default(before);
 	for (size_t i = 0; i < check->known_n; i++)
 		if (check->known[i].signature->result == PN_DKIM_NONE)
 			judge(check, &check->known[i]);
