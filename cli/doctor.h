@@ -18,7 +18,7 @@ const char *doctor_level_name(enum doctor_level level);
 
 struct doctor_finding {
 	enum doctor_level level;
-	const char *about; /* "spf", "dkim", "dmarc", "mx", "reverse" */
+	const char *about; /* "domain", "spf", "dkim", "dmarc", "mx", "reverse" */
 	struct pn_str domain;
 	struct pn_str text, remedy; /* remedy "" where nothing is to do */
 	struct pn_str name, record; /* a TXT record to publish; "" = none */
@@ -40,7 +40,8 @@ struct doctor_outcome {
 	enum pn_spf_result spf;
 	enum pn_dmarc_result dmarc;
 	enum pn_dmarc_policy disposition;
-	bool spf_aligned, dkim_aligned;
+	bool spf_aligned, dkim_aligned; /* passed; without a record, as under one without aspf= and adkim= */
+	bool envelope_aligned; /* whatever SPF says */
 	bool dkim_unsure; /* the DNS cannot say whether a signature would verify */
 	struct pn_str spf_why, dkim_why;
 	const char *dmarc_why;

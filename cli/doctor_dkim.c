@@ -5,6 +5,16 @@
 
 enum { RSA_WANTED = 2048 };
 
+static struct pn_str
+how_to_replace(struct doctor *d, struct pn_str name)
+{
+	struct pn_dns_answer answer;
+
+	return doctor_ask(d, name, PN_DNS_TXT, &answer, NULL) == PN_OK && answer.records.n > 1
+	    ? PN_STR("replace them all by this")
+	    : NO_REMEDY;
+}
+
 /* A key that signs must be published; another one may be on its way. */
 static void
 judge_match(struct doctor *d, struct pn_str domain, const struct pn_signing_key *key,
@@ -22,9 +32,9 @@ judge_match(struct doctor *d, struct pn_str domain, const struct pn_signing_key 
 		    PN_STR_ARG(selector), err.text);
 	else if (known == PN_NO)
 		doctor_publish(d,
-		    doctor_find(d, signs ? DOCTOR_ERROR : DOCTOR_WARNING, "dkim", domain, NO_REMEDY,
-			"selector " PN_STR_FMT ": %s%s", PN_STR_ARG(selector), err.text,
-			signs ? "" : "; no mail is signed with it yet"),
+		    doctor_find(d, signs ? DOCTOR_ERROR : DOCTOR_WARNING, "dkim", domain,
+			how_to_replace(d, where), "selector " PN_STR_FMT ": %s%s", PN_STR_ARG(selector),
+			err.text, signs ? "" : "; no mail is signed with it yet"),
 		    where, ours);
 	else if (pn_dkim_record_find(&d->dns, domain, selector, d->arena, &record, NULL) == PN_OK
 	    && record.testing)

@@ -187,10 +187,32 @@ tell(const struct doctor *d, struct pn_str domain, const char *what)
 		d->progress(domain, what);
 }
 
+/* Those that exist; of another, nothing else is worth saying. */
+static struct pn_strs
+existing(struct doctor *d, struct pn_strs domains)
+{
+	struct pn_strs_builder list = { .arena = d->arena };
+
+	for (size_t i = 0; i < domains.n; i++) {
+		struct pn_dns_answer answer = { .ttl = 0 };
+
+		if (doctor_ask(d, domains.v[i], PN_DNS_TXT, &answer, NULL) == PN_NOT_FOUND && answer.nxdomain)
+			doctor_find(d, DOCTOR_ERROR, "domain", domains.v[i],
+			    PN_STR(
+				"mend its name in the configuration, or have it registered: many receivers "
+				"refuse its senders"),
+			    "there is no such domain in the DNS");
+		else
+			pn_strs_add(&list, domains.v[i]);
+	}
+	return list.list;
+}
+
 void
 doctor_run(struct doctor *d, struct pn_strs domains)
 {
 	d->hosts.arena = d->arena;
+	domains = existing(d, domains);
 	doctor_find_routes(d, domains);
 	for (size_t i = 0; i < domains.n; i++)
 		for (size_t j = 0; j < PN_COUNT(checks); j++) {

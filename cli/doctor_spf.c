@@ -1,16 +1,24 @@
 /* SPF: one record, well-formed, cheap enough, with all that sends and no more. */
 #include "doctor.h"
 
-enum { ATTEMPTS_MAX = 16, COSTS_MAX = 32 };
+enum {
+	ATTEMPTS_MAX = 16,
+	COSTS_MAX = 32,
+	HOSTS_MAX = 10,
+	SHOWN_MAX = 500,
+	SIMILAR_MAX = 64,
+	LOOKUPS_MANY = 9 /* of 10 */
+};
 
 /* One domain. */
 struct spf {
 	struct doctor *d;
 	struct pn_str domain;
 	struct pn_strs records; /* that call themselves SPF */
+	struct pn_strs terms; /* of all of them but all, that may stay */
+	struct pn_strs faults; /* words on each term that may not */
 	struct pn_str proposal;
-	struct pn_strs costs; /* "include:x 3" */
-	size_t problems; /* findings that the proposal mends */
+	size_t problems, last; /* findings that the proposal mends */
 };
 
 /* Nobody's address: no term but all matches it, so that every term is looked at. */
@@ -71,6 +79,23 @@ is_record(struct pn_str text)
 	return pn_str_starts_nocase(text, PN_STR("v=spf1")) && (text.n == 6 || text.p[6] == ' ');
 }
 
+/* No record, but meant as one: "v=spf1; ...", "v = spf1", in quotes that are part of it ... */
+static bool
+is_similar(struct pn_str text)
+{
+	char compact[SIMILAR_MAX];
+	struct pn_str begin;
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n && i < SIMILAR_MAX; i++)
+		if (!pn_is_space(text.p[i]) && text.p[i] != '"' && text.p[i] != '\'')
+			compact[n++] = pn_to_lower(text.p[i]);
+	begin = pn_str_n(compact, n);
+	return !is_record(text)
+	    && (pn_str_starts(begin, PN_STR("v=spf")) || pn_str_starts(begin, PN_STR("spf1"))
+		|| pn_str_contains(begin, PN_STR("v=spf1")));
+}
+
 /* '+', '-', '~', '?' of an all; 0: it is none. */
 static char
 all_of(struct pn_str word)
@@ -82,17 +107,34 @@ all_of(struct pn_str word)
 	    : '\0';
 }
 
+/* A term of that name?  *target is what it asks for, "" where that is the domain itself. */
 static bool
-has_mechanism(struct pn_str record, struct pn_str name)
+is_term(struct pn_str word, const char *name, struct pn_str *target)
 {
-	struct pn_str word, rest = pn_str_from(record, 6);
+	char separator = strcmp(name, "redirect") == 0 ? '=' : ':';
+	struct pn_str qualifier = pn_str_head(word, 1);
 
-	while (next_word(&rest, &word)) {
-		word = pn_str_from(word, strchr("+-~?", word.p[0]) != NULL);
-		if (pn_str_starts_nocase(word, name)
-		    && (word.n == name.n || word.p[name.n] == ':' || word.p[name.n] == '/'))
+	if (qualifier.n == 1 && pn_str_contains(PN_STR("+-~?"), qualifier))
+		word = pn_str_from(word, 1);
+	if (!pn_str_starts_nocase(word, pn_str_c(name)))
+		return false;
+	word = pn_str_from(word, strlen(name));
+	*target = PN_STR_EMPTY;
+	if (word.n == 0 || word.p[0] == '/')
+		return true;
+	*target = pn_str_from(word, 1);
+	*target = pn_str_head(*target, pn_str_find(*target, '/'));
+	return word.p[0] == separator;
+}
+
+static bool
+has_term(struct pn_strs terms, const char *name)
+{
+	struct pn_str target;
+
+	for (size_t i = 0; i < terms.n; i++)
+		if (is_term(terms.v[i], name, &target))
 			return true;
-	}
 	return false;
 }
 
@@ -111,6 +153,81 @@ ending_of(struct pn_str record)
 	return ending;
 }
 
+/* -- terms that do no good -------------------------------------------------------------------------- */
+
+static bool
+has_no_address(struct doctor *d, struct pn_str name)
+{
+	struct pn_strs addresses;
+
+	return doctor_host_addresses(d, name, &addresses, NULL) == PN_NOT_FOUND;
+}
+
+/* An exists: asks for A, whoever the client is. */
+static bool
+does_not_exist(struct doctor *d, struct pn_str name)
+{
+	struct pn_dns_answer answer;
+
+	return doctor_ask(d, name, PN_DNS_A, &answer, NULL) == PN_NOT_FOUND;
+}
+
+static bool
+has_no_mail_host(struct doctor *d, struct pn_str name)
+{
+	struct pn_dns_answer answer;
+	enum pn_status st = doctor_ask(d, name, PN_DNS_MX, &answer, NULL);
+
+	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
+		if (i >= HOSTS_MAX || !has_no_address(d, answer.records.v[i]))
+			return false;
+	return st != PN_TEMPFAIL;
+}
+
+static bool
+has_no_record(struct doctor *d, struct pn_str name)
+{
+	struct pn_dns_answer answer;
+	enum pn_status st = doctor_ask(d, name, PN_DNS_TXT, &answer, NULL);
+
+	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
+		if (is_record(answer.records.v[i]))
+			return false;
+	return st != PN_TEMPFAIL;
+}
+
+static const struct {
+	const char *name;
+	bool (*is_useless)(struct doctor *d, struct pn_str target);
+	const char *why;
+} useless_terms[] = {
+	{ "a", has_no_address, "no address at that name: it lets nobody in, and counts as void" },
+	{ "mx", has_no_mail_host, "no mail host at that name: it lets nobody in, and counts as void" },
+	{ "exists", does_not_exist, "no address at that name: it lets nobody in, and counts as void" },
+	{ "include", has_no_record, "no SPF record at that name: receivers cannot use what includes it" },
+	{ "redirect", has_no_record, "no SPF record at that name: receivers cannot use what leads there" },
+};
+
+/* NULL: the term may stay.  What a name with macros stands for depends on the mail. */
+static const char *
+fault_of(struct spf *s, struct pn_str word)
+{
+	struct pn_str target;
+
+	for (size_t i = 0; i < PN_COUNT(useless_terms); i++) {
+		if (!is_term(word, useless_terms[i].name, &target))
+			continue;
+		if (pn_str_find(target, ':') != PN_STR_NONE || pn_str_contains(target, PN_STR("redirect=")))
+			return "no name is like that: is a blank missing in it?";
+		if (pn_str_find(target, '%') != PN_STR_NONE)
+			return NULL;
+		if (target.n == 0)
+			target = s->domain;
+		return useless_terms[i].is_useless(s->d, target) ? useless_terms[i].why : NULL;
+	}
+	return NULL;
+}
+
 /* -- the record to publish ------------------------------------------------------------------------ */
 
 static struct pn_str
@@ -118,9 +235,9 @@ joined(struct spf *s, struct pn_strs terms, char ending)
 {
 	return pn_arena_printf(s->d->arena, "v=spf1%s" PN_STR_FMT "%s", terms.n > 0 ? " " : "",
 	    PN_STR_ARG(pn_strs_join(terms, PN_STR(" "), s->d->arena)),
-	    ending == '-'       ? " -all"
-		: ending == 'r' ? ""
-				: " ~all");
+	    ending == '-'                                      ? " -all"
+		: ending == 'r' && has_term(terms, "redirect") ? ""
+							       : " ~all");
 }
 
 /* All terms of all records, each once.  Of several, a redirect= would take its record's place: it is
@@ -143,6 +260,27 @@ merged(struct spf *s)
 				pn_strs_add(&terms, word);
 	}
 	return pn_strs_unique(terms.list, s->d->arena);
+}
+
+/* Which of them may stay. */
+static void
+sort_out(struct spf *s)
+{
+	struct pn_strs_builder good = { .arena = s->d->arena }, faults = { .arena = s->d->arena };
+	struct pn_strs all = merged(s);
+
+	for (size_t i = 0; i < all.n; i++) {
+		const char *why = i < COSTS_MAX ? fault_of(s, all.v[i]) : NULL;
+
+		if (why == NULL)
+			pn_strs_add(&good, all.v[i]);
+		else
+			pn_strs_add(&faults,
+			    pn_arena_printf(s->d->arena, "\"" PN_STR_FMT "\": %s",
+				PN_STR_ARG(pn_str_head(all.v[i], SHOWN_MAX)), why));
+	}
+	s->terms = good.list;
+	s->faults = faults.list;
 }
 
 static struct pn_strs
@@ -203,13 +341,30 @@ sends_as(const struct spf *s, const struct doctor_route *route, size_t i)
 	return true;
 }
 
+/* Does a record of these terms not let the relay send?  One that receivers cannot use is taken term by term,
+ * as far as that goes.  A relay without any address is not missed. */
+static bool
+misses(struct spf *s, struct pn_strs terms, char ending, const struct pn_relay *relay)
+{
+	struct pn_spf_answer answer = try_record(s, joined(s, terms, ending), relay);
+
+	for (size_t i = 0; answer.result == PN_SPF_PERMERROR && i < terms.n; i++) {
+		struct pn_str alone =
+		    pn_arena_printf(s->d->arena, "v=spf1 " PN_STR_FMT, PN_STR_ARG(terms.v[i]));
+
+		if (i >= COSTS_MAX || try_record(s, alone, relay).result == PN_SPF_PASS)
+			return false;
+	}
+	return answer.result != PN_SPF_PASS && answer.result != PN_SPF_NONE;
+}
+
 /* What is published, without what is wrong in it, with the relays that it forgot (not those that have no
  * address at all).  False: receivers could not use that either. */
 static bool
 propose(struct spf *s)
 {
 	struct pn_strs_builder terms = { .arena = s->d->arena };
-	struct pn_strs kept = merged(s);
+	struct pn_strs kept = s->terms;
 	char ending = wanted_ending(s);
 	struct pn_spf_answer answer;
 
@@ -224,10 +379,7 @@ propose(struct spf *s)
 	for (size_t i = 0; i < s->d->route_count; i++) {
 		const struct doctor_route *route = &s->d->routes[i];
 
-		if (!sends_as(s, route, i))
-			continue;
-		answer = try_record(s, joined(s, terms.list, ending), route->relay);
-		if (answer.result != PN_SPF_PASS && answer.result != PN_SPF_NONE)
+		if (sends_as(s, route, i) && misses(s, terms.list, ending, route->relay))
 			pn_strs_add(&terms, doctor_relay_term(route->relay, s->d->arena));
 	}
 	s->proposal = joined(s, pn_strs_unique(terms.list, s->d->arena), ending);
@@ -237,7 +389,8 @@ propose(struct spf *s)
 /* -- what is wrong -------------------------------------------------------------------------------- */
 
 #define PROBLEM(s, level, remedy, ...)                                                                       \
-	((s)->problems++, doctor_find((s)->d, level, "spf", (s)->domain, remedy, __VA_ARGS__))
+	((s)->problems++, (s)->last = (s)->d->n,                                                             \
+	    doctor_find((s)->d, level, "spf", (s)->domain, remedy, __VA_ARGS__))
 
 /* What each term costs by itself: includes are looked into. */
 static struct pn_str
@@ -268,19 +421,32 @@ how_to_save(struct spf *s, struct pn_str record)
 	    PN_STR_ARG(costs_of(s, record)));
 }
 
+/* What a receiver counts.  It stops at the first one too many. */
+static struct pn_str
+counts_of(struct spf *s, const struct pn_spf_answer *four, const struct pn_spf_answer *six)
+{
+	struct pn_str over6 = PN_STR_EMPTY;
+
+	if (six->voids != four->voids)
+		over6 = pn_arena_printf(s->d->arena, ", %u over IPv6", six->voids);
+	return pn_arena_printf(s->d->arena, "(%u of 10 look-ups, %u of 2 void" PN_STR_FMT ")", four->lookups,
+	    four->voids, PN_STR_ARG(over6));
+}
+
 static void
-judge_permerror(struct spf *s, struct pn_str record, const struct pn_spf_answer *answer)
+judge_permerror(struct spf *s, const struct pn_spf_answer *answer, struct pn_str counts)
 {
 	struct doctor_finding *f = PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
-	    "receivers cannot use the SPF record (permerror): " PN_STR_FMT, PN_STR_ARG(answer->reason));
+	    "receivers cannot use the SPF record (permerror): " PN_STR_FMT " " PN_STR_FMT,
+	    PN_STR_ARG(answer->reason), PN_STR_ARG(counts));
 
-	if (answer->lookups > 10)
-		f->remedy = how_to_save(s, record);
-	else if (answer->voids > 2)
-		f->remedy = PN_STR("take out the terms whose names do not exist any more");
-	else if (!is_own_term(s, answer))
-		f->remedy = PN_STR(
-		    "the fault is in a record that is included: tell its owner, or take the include out");
+	if (s->faults.n > 0 || answer->lookups > 10 || is_own_term(s, answer))
+		return;
+	f->remedy = answer->voids > 2
+	    ? PN_STR(
+		"the names that do not exist are in records that are included: tell their owners, or take "
+		"the includes out")
+	    : PN_STR("the fault is in a record that is included: tell its owner, or take the include out");
 }
 
 static void
@@ -296,7 +462,7 @@ judge_all(struct spf *s, struct pn_str record)
 	else if (ending == '\0')
 		PROBLEM(s, DOCTOR_WARNING, NO_REMEDY,
 		    "the record does not end in ~all or -all: who may not send is left open");
-	if (has_mechanism(record, PN_STR("ptr")))
+	if (has_term(s->terms, "ptr"))
 		doctor_find(s->d, DOCTOR_WARNING, "spf", s->domain,
 		    PN_STR("name the hosts with a:, ip4: or ip6: (RFC 7208 section 5.5)"),
 		    "ptr is slow, and many receivers ignore it");
@@ -316,17 +482,30 @@ judge_relays(struct spf *s)
 			doctor_find(s->d, DOCTOR_UNKNOWN, "spf", s->domain, NO_REMEDY,
 			    "relay " PN_STR_FMT ": " PN_STR_FMT, PN_STR_ARG(route->relay->name),
 			    PN_STR_ARG(answer.reason));
-		else if (answer.result == PN_SPF_NONE && s->records.n == 1)
+		else if (answer.result == PN_SPF_NONE)
 			doctor_find(s->d, DOCTOR_ERROR, "spf", s->domain, PN_STR("mend its host"),
 			    "relay " PN_STR_FMT ": " PN_STR_FMT, PN_STR_ARG(route->relay->name),
 			    PN_STR_ARG(answer.reason));
-		else if (answer.result != PN_SPF_PASS && answer.result != PN_SPF_PERMERROR
-		    && s->records.n == 1)
+		else if (answer.result == PN_SPF_PERMERROR
+		    && misses(s, s->terms, wanted_ending(s), route->relay))
+			PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
+			    "relay " PN_STR_FMT " sends as " PN_STR_FMT ", and no term lets it: " PN_STR_FMT
+			    " is missing",
+			    PN_STR_ARG(route->relay->name), PN_STR_ARG(route->envelope),
+			    PN_STR_ARG(doctor_relay_term(route->relay, s->d->arena)));
+		else if (answer.result != PN_SPF_PASS && answer.result != PN_SPF_PERMERROR)
 			PROBLEM(s, DOCTOR_ERROR, NO_REMEDY,
 			    "relay " PN_STR_FMT " sends as " PN_STR_FMT " and may not: %s, " PN_STR_FMT,
 			    PN_STR_ARG(route->relay->name), PN_STR_ARG(route->envelope),
 			    pn_spf_result_name(answer.result), PN_STR_ARG(answer.reason));
 	}
+}
+
+static void
+judge_terms(struct spf *s)
+{
+	for (size_t i = 0; i < s->faults.n; i++)
+		PROBLEM(s, DOCTOR_WARNING, NO_REMEDY, PN_STR_FMT, PN_STR_ARG(s->faults.v[i]));
 }
 
 static void
@@ -336,23 +515,36 @@ judge_record(struct spf *s)
 	struct pn_str sender = pn_arena_printf(d->arena, "postmaster@" PN_STR_FMT, PN_STR_ARG(s->domain));
 	struct pn_spf_answer answer = ask_spf(d, &d->dns, nobody4, sender);
 	struct pn_spf_answer six = ask_spf(d, &d->dns, nobody6, sender);
-	struct pn_str record = s->records.v[0];
-	size_t before = d->n;
+	struct pn_str record = s->records.v[0], counts = counts_of(s, &answer, &six);
+	bool many = answer.lookups >= LOOKUPS_MANY;
 
 	if (answer.result == PN_SPF_TEMPERROR || six.result == PN_SPF_TEMPERROR)
-		doctor_find(d, DOCTOR_UNKNOWN, "spf", s->domain, NO_REMEDY, PN_STR_FMT,
-		    PN_STR_ARG(answer.result == PN_SPF_TEMPERROR ? answer.reason : six.reason));
+		doctor_find(d, DOCTOR_UNKNOWN, "spf", s->domain, NO_REMEDY, PN_STR_FMT " " PN_STR_FMT,
+		    PN_STR_ARG(answer.result == PN_SPF_TEMPERROR ? answer.reason : six.reason),
+		    PN_STR_ARG(counts));
 	else if (answer.result == PN_SPF_PERMERROR)
-		judge_permerror(s, record, &answer);
+		judge_permerror(s, &answer, counts);
 	else if (six.result == PN_SPF_PERMERROR)
-		doctor_find(d, DOCTOR_WARNING, "spf", s->domain, NO_REMEDY,
-		    "permerror for mail over IPv6: " PN_STR_FMT, PN_STR_ARG(six.reason));
+		doctor_find(d, DOCTOR_WARNING, "spf", s->domain,
+		    PN_STR("write ip4: for the hosts that have no IPv6 address"),
+		    "permerror for mail over IPv6: " PN_STR_FMT " " PN_STR_FMT, PN_STR_ARG(six.reason),
+		    PN_STR_ARG(counts));
+	else
+		doctor_find(d, many ? DOCTOR_WARNING : DOCTOR_OK, "spf", s->domain,
+		    many ? how_to_save(s, record) : NO_REMEDY, "%s" PN_STR_FMT " " PN_STR_FMT,
+		    many ? "there is hardly room for another service: " : "",
+		    PN_STR_ARG(pn_str_head(record, SHOWN_MAX)), PN_STR_ARG(counts));
+	judge_terms(s);
 	judge_all(s, record);
 	judge_relays(s);
-	if (d->n == before)
-		doctor_find(d, DOCTOR_OK, "spf", s->domain, NO_REMEDY,
-		    PN_STR_FMT " (%u of 10 look-ups, %u of 2 void)", PN_STR_ARG(pn_str_head(record, 500)),
-		    answer.lookups, answer.voids);
+}
+
+static void
+judge_several(struct spf *s)
+{
+	judge_terms(s);
+	PROBLEM(s, DOCTOR_ERROR, PN_STR("replace them all by one"),
+	    "there are %zu SPF records: receivers use none of them (permerror)", s->records.n);
 }
 
 static void
@@ -394,14 +586,19 @@ doctor_spf(struct doctor *d, struct pn_str domain)
 	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
 		if (is_record(answer.records.v[i]))
 			pn_strs_add(&records, answer.records.v[i]);
+		else if (is_similar(answer.records.v[i]))
+			doctor_find(d, DOCTOR_WARNING, "spf", domain,
+			    PN_STR("take it out: a record begins with v=spf1 and a blank"),
+			    "this looks like an SPF record, and receivers do not see one in it: " PN_STR_FMT,
+			    PN_STR_ARG(pn_str_head(answer.records.v[i], SHOWN_MAX)));
 	s.records = records.list;
+	sort_out(&s);
 	if (s.records.n == 0)
 		judge_none(&s);
 	else if (s.records.n > 1)
-		PROBLEM(&s, DOCTOR_ERROR, PN_STR("replace them all by one"),
-		    "there are %zu SPF records: receivers use none of them (permerror)", s.records.n);
+		judge_several(&s);
 	else
 		judge_record(&s);
 	if (s.problems > 0)
-		propose_or_say(&s, &d->v[d->n - 1]);
+		propose_or_say(&s, &d->v[s.last]);
 }

@@ -92,6 +92,7 @@ def test_all_well(ctx):
 		ns.serve(zones(GOOD + key["zone"] + "\n"))
 		r = site("doctor", code=0)
 		assert "0 errors, 0 warnings, 0 not known" in r.stdout, r.stdout
+		assert "include:_spf.google.com ~all (2 of 10 look-ups, 0 of 2 void)\n" in r.stdout, r.stdout
 		assert "someone@acme.example by transactional: DMARC pass" in r.stdout, r.stdout
 		for line in ("acme.example: SPF", "acme.example: DKIM", "acme.example: DMARC", "acme.example: MX",
 		    "mx.acme.example: reverse name", "all domains: what a receiver would say"):
@@ -108,10 +109,22 @@ def test_text_has_the_record_to_publish(ctx):
 def test_other_domains_and_servers_by_option(ctx):
 	other = HEAD % {"name": "other.example"} + "@ MX 1 mx.acme.example.\n" + txt("@", "v=spf1 -all")
 	with NameServer(ctx.tmp + "/ns", {**zones(GOOD), "other.example": other}) as ns:
-		out = Site(ctx, "127.0.0.1@1").json("doctor", "--dns", ns.address, "Other.Example.", code=1)
+		site = Site(ctx, "127.0.0.1@1")
+		out = site.json("doctor", "--dns", ns.address, "Other.Example.", code=1)
+		ns.serve(zones(GOOD.split("_dmarc")[0]))
+		undone = site.json("doctor", "--dns", ns.address, "other.example", code=1)
 	assert {f["domain"] for f in out["findings"]} == {"other.example", "mx.acme.example"}, out
 	# no filter has it, so it leaves inside the notification address of the domain that has one
 	assert [v["header_from"] for v in out["verdicts"]] == ["notifications@acme.example"], out["verdicts"]
+	assert [v["remedy"] for v in undone["verdicts"]] == ["postern doctor acme.example says which DMARC record to publish"]
+
+
+def test_a_name_that_is_mistyped(ctx):
+	with NameServer(ctx.tmp + "/ns", {**zones(GOOD), "example": HEAD % {"name": "example"}}) as ns:
+		out = Site(ctx, ns.address).json("doctor", "acmee.example", code=2)
+	assert [(f["about"], f["level"], f["text"]) for f in out["findings"] if f["domain"] == "acmee.example"] \
+	    == [("domain", "error", "there is no such domain in the DNS")], out
+	assert out["verdicts"] == [], out
 
 
 def test_a_dns_that_is_silent_is_no_fault_of_the_domain(ctx):

@@ -411,17 +411,16 @@ def test_composed_attacks(ctx):
 	    main={"message_reject_characters": "", "message_strip_characters": ""}) as g:
 		passed = []
 		for name, sender, helo, message in attacks(key):
+			control = name == "a domain like it"	# a name of evil.test's own: proven, and nobody's else
 			r = g.send(message=message, sender=sender, source=BAD, helo=helo)
 			assert r.code in (250, 550), (name, r)
 			if r.code == 250:
 				ours = g.arrived(r).headers(AR)[0]
 				# what readers see is the victim's, so a pass of evil.test is no better
-				if "dmarc=pass" in ours and name != "a domain like it":
+				if ("dmarc=pass" in ours) != control:
 					passed.append((name, ours))
-			if name == "a domain like it":
-				continue
 			closed = g.send("members", message.replace(b"To: sales@", b"To: members@"), sender=sender, source=BAD, helo=helo)
-			if closed.code == 250:
+			if (closed.code == 250) != control:
 				passed.append((name, closed))
 		assert not passed, passed
 

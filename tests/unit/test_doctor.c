@@ -209,7 +209,7 @@ filled_in(struct pn_arena *arena, const char *text)
 
 /* -- zones and what is found in them -- */
 
-enum { LINES_MAX = 16, WORDS_MAX = 6 };
+enum { LINES_MAX = 20, WORDS_MAX = 8 };
 
 #define ONE_RELAY RELAY("r", "smtp.relay.example", "\"acme.example\"")
 #define GMAIL RELAY("g", "smtp.gmail.com", "\"acme.example\"")
@@ -218,6 +218,13 @@ enum { LINES_MAX = 16, WORDS_MAX = 6 };
 #define SPF "acme.example TXT \"v=spf1 a:smtp.relay.example ~all\""
 #define DMARC "_dmarc.acme.example TXT \"v=DMARC1; p=reject; rua=mailto:d@acme.example\""
 #define V "verdict someone@acme.example by "
+#define EIGHT                                                                                                \
+	"include:1.example include:2.example include:3.example include:4.example include:5.example "         \
+	"include:6.example include:7.example include:8.example"
+#define EIGHT_RECORDS                                                                                        \
+	"1.example TXT \"v=spf1 -all\"", "2.example TXT \"v=spf1 -all\"", "3.example TXT \"v=spf1 -all\"",   \
+	    "4.example TXT \"v=spf1 -all\"", "5.example TXT \"v=spf1 -all\"",                                \
+	    "6.example TXT \"v=spf1 -all\"", "7.example TXT \"v=spf1 -all\"", "8.example TXT \"v=spf1 -all\""
 
 static const struct {
 	const char *name, *config;
@@ -293,24 +300,103 @@ static const struct {
 	    { "spf pass aligned" }, { "spf acme.example" }, DOCTOR_WARNING },
 	{ "ptr", ONE_RELAY, { "acme.example TXT \"v=spf1 a:smtp.relay.example ptr ~all\"", DMARC },
 	    { "warning spf acme.example: ptr is slow" }, { NULL }, DOCTOR_WARNING },
+	{ "the record is where it mends something", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 a:smtp.relay.example ptr ?all\"", DMARC },
+	    { "?all says nothing about who may not send |  | acme.example = v=spf1 a:smtp.relay.example ptr "
+	      "~all\n",
+		"ptr is slow" },
+	    { NULL }, DOCTOR_WARNING },
 	{ "too many look-ups", ONE_RELAY,
 	    { "acme.example TXT \"v=spf1 include:x.example a:smtp.relay.example a mx include:y.example "
 	      "?all\"",
 		"x.example TXT \"v=spf1 a a a a a -all\"", "x.example A 192.0.2.9",
 		"y.example TXT \"v=spf1 mx a -all\"", "y.example A 192.0.2.9", "y.example MX 1 x.example",
 		"acme.example A 192.0.2.9", DMARC },
-	    { "more than 10 terms that ask the DNS",
+	    { "more than 10 terms that ask the DNS", "(11 of 10 look-ups, 0 of 2 void",
 		"include:x.example 6, a:smtp.relay.example 1, a 1, mx 1, include:y.example 3" },
-	    { "acme.example = v=spf1" }, DOCTOR_ERROR },
+	    { "acme.example = v=spf1", "is missing" }, DOCTOR_ERROR },
+	{ "too many look-ups, and a relay is forgotten", ONE_RELAY GMAIL,
+	    { "acme.example TXT \"v=spf1 " EIGHT " mx a a:smtp.relay.example -all\"", EIGHT_RECORDS,
+		"acme.example A 192.0.2.9", DMARC },
+	    { "error spf acme.example: relay g sends as bounce@acme.example, and no term lets it: "
+	      "include:_spf.google.com is missing",
+		"error " V "r as someone@acme.example <bounce@acme.example>: spf permerror dkim no dmarc "
+			   "fail reject then fail | mend the SPF record of acme.example (see above), or sign "
+			   "with DKIM" },
+	    { "relay r sends", "acme.example = v=spf1" }, DOCTOR_ERROR },
+	{ "almost too many look-ups", "",
+	    { "acme.example TXT \"v=spf1 ip4:192.0.2.1 " EIGHT " a:gone.example -all\"", EIGHT_RECORDS,
+		DMARC },
+	    { "warning spf acme.example: there is hardly room for another service: v=spf1 ip4:192.0.2.1",
+		"(9 of 10 look-ups, 1 of 2 void) | look-ups by term: include:1.example 1" },
+	    { "\nerror" }, DOCTOR_WARNING },
+	{ "there is room", "",
+	    { "acme.example TXT \"v=spf1 ip4:192.0.2.1 " EIGHT " -all\"", EIGHT_RECORDS, DMARC },
+	    { NULL }, { "spf acme" }, DOCTOR_WARNING },
 	{ "too many voids", ONE_RELAY,
 	    { "acme.example TXT \"v=spf1 a:smtp.relay.example a:x1.example a:x2.example a:x3.example ~all\"",
 		DMARC },
-	    { "too many names that do not exist", "take out the terms" }, { NULL }, DOCTOR_ERROR },
+	    { "error spf acme.example: receivers cannot use the SPF record (permerror): too many names that do "
+	      "not exist, the last was x3.example (4 of 10 look-ups, 3 of 2 void) |  |",
+		"warning spf acme.example: \"a:x1.example\": no address at that name", "\"a:x2.example\":",
+		"\"a:x3.example\": no address at that name: it lets nobody in, and counts as void |  | "
+		"acme.example = v=spf1 a:smtp.relay.example ~all\n" },
+	    { NULL }, DOCTOR_ERROR },
+	{ "too many voids in what is included", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 a:smtp.relay.example include:x.example ~all\"",
+		"x.example TXT \"v=spf1 a:x1.example a:x2.example a:x3.example -all\"", DMARC },
+	    { "the names that do not exist are in records that are included" },
+	    { "\"include:x.example\":", " = v=spf1" }, DOCTOR_ERROR },
+	{ "terms that let nobody in", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 a:smtp.relay.example -exists:x1.example ?mx:nomx.example/24 "
+	      "exists:%{ir}.x.example a:six.example mx ~all\"",
+		"nomx.example MX 5 gone.example", "six.example AAAA 2001:db8::6", DMARC },
+	    { "warning spf acme.example: \"-exists:x1.example\": no address",
+		"warning spf acme.example: \"?mx:nomx.example/24\": no mail host at that name",
+		"acme.example = v=spf1 a:smtp.relay.example exists:%{ir}.x.example a:six.example mx ~all\n" },
+	    { "\"a:six.example\":", "\"mx\":" }, DOCTOR_ERROR },
+	{ "terms that may let somebody in stay", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 a:smtp.relay.example a:x.example mx:x.example include:x.example "
+	      "exists:x.example ~all\"",
+		"x.example TIMEOUT", DMARC },
+	    { "unknown spf acme.example: time-out: A of x.example (2 of 10 look-ups, 0 of 2 void" },
+	    { "warning spf", " = v=spf1" }, DOCTOR_UNKNOWN },
+	{ "an include without a record", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 include:x.example a:smtp.relay.example -all\"",
+		"x.example TXT \"hello\"", DMARC },
+	    { "(permerror): included, but without a record: x.example (1 of 10 look-ups, 0 of 2 void) |  |",
+		"\"include:x.example\": no SPF record at that name: receivers cannot use what includes it |  | "
+		"acme.example = v=spf1 a:smtp.relay.example -all\n",
+		"dmarc fail reject then pass | publish the records above" },
+	    { NULL }, DOCTOR_ERROR },
+	{ "redirect= to a name without a record", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 redirect=x.example\"", DMARC },
+	    { "\"redirect=x.example\": no SPF record", "= v=spf1 a:smtp.relay.example ~all\n" }, { NULL },
+	    DOCTOR_ERROR },
+	{ "two terms without a blank between them", ONE_RELAY GMAIL,
+	    { "acme.example TXT \"v=spf1 a:smtp.relay.exampleinclude:_spf.google.com -all\"", DMARC },
+	    { "\"a:smtp.relay.exampleinclude:_spf.google.com\": no name is like that: is a blank missing",
+		"= v=spf1 a:smtp.relay.example include:_spf.google.com -all\n" },
+	    { NULL }, DOCTOR_ERROR },
+	{ "what looks like a record", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1; a:smtp.relay.example -all\"",
+		"acme.example TXT \"see v=spf\"", DMARC },
+	    { "warning spf acme.example: this looks like an SPF record, and receivers do not see one in it: "
+	      "v=spf1; a:smtp.relay.example -all | take it out: a record begins with v=spf1 and a blank",
+		"there is no SPF record", "= v=spf1 a:smtp.relay.example ~all\n" },
+	    { "see v=spf" }, DOCTOR_ERROR },
+	{ "several records with a term that goes", ONE_RELAY,
+	    { "acme.example TXT \"v=spf1 mx -all\"", "acme.example TXT \"v=spf1 a:gone.example -all\"", DMARC },
+	    { "\"a:gone.example\": no address",
+		"replace them all by one | acme.example = v=spf1 mx a:smtp.relay.example -all\n" },
+	    { NULL }, DOCTOR_ERROR },
 	{ "too many voids over IPv6 only", ONE_RELAY,
 	    { "acme.example TXT \"v=spf1 a:smtp.relay.example a:x.example a:mx.acme.example a:y.example "
 	      "~all\"",
 		"x.example A 192.0.2.9", "y.example A 192.0.2.9", DMARC },
-	    { "warning spf acme.example: permerror for mail over IPv6" }, { "error spf" }, DOCTOR_WARNING },
+	    { "warning spf acme.example: permerror for mail over IPv6",
+		"(4 of 10 look-ups, 0 of 2 void, 3 over IPv6) | write ip4: for the hosts" },
+	    { "error spf", " = v=spf1" }, DOCTOR_WARNING },
 	{ "SPF: the DNS cannot say", ONE_RELAY, { "acme.example SERVFAIL TXT", DMARC },
 	    { "unknown spf acme.example: TXT of acme.example: SERVFAIL",
 		"unknown " V
@@ -334,10 +420,32 @@ static const struct {
 	{ "no DMARC record", ONE_RELAY, { SPF },
 	    { "warning dmarc acme.example: there is no DMARC record",
 		"_dmarc.acme.example = v=DMARC1; p=none; rua=mailto:postmaster@acme.example\n",
-		"dmarc none none then pass" },
+		"spf pass aligned dkim no dmarc none none then pass | publish the records above" },
+	    { NULL }, DOCTOR_WARNING },
+	{ "no DMARC record, and none would pass",
+	    RELAY("r", "smtp.relay.example", "\"acme.example\", \"other.example\""),
+	    { SPF, DMARC, "other.example MX 5 mx.acme.example" },
+	    { "warning verdict someone@other.example by r as someone@other.example <bounce@acme.example>: spf "
+	      "pass dkim no dmarc none none then fail | sign with a key of the From's domain, or send with" },
 	    { NULL }, DOCTOR_WARNING },
 	{ "several DMARC records", ONE_RELAY, { SPF, DMARC, "_dmarc.acme.example TXT \"v=DMARC1; p=none\"" },
-	    { "error dmarc acme.example: there are 2 DMARC records" }, { NULL }, DOCTOR_ERROR },
+	    { "error dmarc acme.example: there are 2 DMARC records: receivers use none of them | replace them all "
+	      "by this | _dmarc.acme.example = v=DMARC1; p=reject; rua=mailto:d@acme.example\n" },
+	    { NULL }, DOCTOR_ERROR },
+	{ "several DMARC records in another order", ONE_RELAY,
+	    { SPF, "_dmarc.acme.example TXT \"v=DMARC1; p=none; rua=mailto:x@acme.example\"",
+		"_dmarc.acme.example TXT \"v=DMARC1; p=none; rua=mailto:d@acme.example\"",
+		"_dmarc.acme.example TXT \"v=DMARC1; p=quarantine\"" },
+	    { "there are 3 DMARC records",
+		"| _dmarc.acme.example = v=DMARC1; p=quarantine; rua=mailto:d@acme.example\n" },
+	    { NULL }, DOCTOR_ERROR },
+	{ "what looks like a DMARC record", ONE_RELAY,
+	    { SPF, "_dmarc.acme.example TXT \"p=reject; v=dmarc1; rua=mailto:d@acme.example\"",
+		"_dmarc.acme.example TXT \"hello\"" },
+	    { "warning dmarc acme.example: this looks like a DMARC record, and receivers do not see one in it: "
+	      "p=reject; v=dmarc1; rua=mailto:d@acme.example | take it out",
+		"there is no DMARC record", "= v=DMARC1; p=reject; rua=mailto:d@acme.example\n" },
+	    { "hello" }, DOCTOR_WARNING },
 	{ "a policy that is none", ONE_RELAY, { SPF, "_dmarc.acme.example TXT \"v=DMARC1; p=refuse\"" },
 	    { "error dmarc acme.example: the record has no valid policy" }, { NULL }, DOCTOR_ERROR },
 	{ "a tag that is wrong", ONE_RELAY,
@@ -363,6 +471,36 @@ static const struct {
 	    { "b@reports.example, and reports.example has not agreed",
 		"acme.example._report._dmarc.reports.example = v=DMARC1" },
 	    { "a@sub" }, DOCTOR_WARNING },
+	{ "reports that go nowhere", ONE_RELAY,
+	    { SPF,
+		"_dmarc.acme.example TXT \"v=DMARC1; p=reject; rua=mailto:a@acme.example, b@acme.example!10m, "
+		"mailto:,mailto:c@..,https://x.example/,mailto:d@acme.example!many; "
+		"ruf=mailto:e@acme.example mailto:f@acme.example\"" },
+	    { "warning dmarc acme.example: rua=b@acme.example!10m: nobody can send reports there | ",
+		"rua=mailto:: nobody", "rua=mailto:c@..: nobody", "rua=https://x.example/: receivers use mailto only",
+		"d@acme.example!many: nobody",
+		"ruf=mailto:e@acme.example mailto:f@acme.example: nobody can send reports there |  | "
+		"_dmarc.acme.example = v=DMARC1; p=reject; "
+		"rua=mailto:a@acme.example,mailto:b@acme.example!10m,mailto:d@acme.example; "
+		"ruf=mailto:e@acme.example,mailto:f@acme.example\n" },
+	    { "rua=mailto:a@acme.example: nobody", "agreed" }, DOCTOR_WARNING },
+	{ "no report goes anywhere", ONE_RELAY,
+	    { SPF, "_dmarc.acme.example TXT \"v=DMARC1; p=reject; rua=mailto:\"" },
+	    { "rua=mailto:: nobody can send reports there |  | _dmarc.acme.example = v=DMARC1; p=reject; "
+	      "rua=mailto:postmaster@acme.example\n" },
+	    { "no rua=" }, DOCTOR_WARNING },
+	{ "both kinds of reports elsewhere", ONE_RELAY,
+	    { SPF,
+		"_dmarc.acme.example TXT \"v=DMARC1; p=reject; rua=mailto:b@reports.example; "
+		"ruf=mailto:c@reports.example\"" },
+	    { "b@reports.example, and reports.example has not agreed" }, { "c@reports.example, and" },
+	    DOCTOR_WARNING },
+	{ "a record that is no consent", ONE_RELAY,
+	    { SPF, "_dmarc.acme.example TXT \"v=DMARC1; p=reject; rua=mailto:b@reports.example\"",
+		"acme.example._report._dmarc.reports.example TXT \"hello\"" },
+	    { "warning dmarc acme.example: reports are to go to b@reports.example, and reports.example has not "
+	      "agreed" },
+	    { NULL }, DOCTOR_WARNING },
 	{ "reports elsewhere with consent", ONE_RELAY,
 	    { SPF, "_dmarc.acme.example TXT \"v=DMARC1; p=reject; rua=mailto:b@reports.example\"",
 		"acme.example._report._dmarc.reports.example TXT \"v=DMARC1\"" },
@@ -378,10 +516,18 @@ static const struct {
 		V "r as someone@acme.example <bounce@acme.example>: spf pass aligned dkim no dmarc pass" },
 	    { NULL }, DOCTOR_ERROR },
 	{ "the record above applies",
-	    RELAY("r", "smtp.relay.example", "\"acme.example\", \"news.acme.example\""), { SPF, DMARC },
+	    RELAY("r", "smtp.relay.example", "\"acme.example\", \"news.acme.example\""),
+	    { SPF, DMARC, "news.acme.example A 192.0.2.9" },
 	    { "verdict someone@news.acme.example by r as someone@news.acme.example <bounce@acme.example>: "
 	      "spf pass aligned" },
 	    { "dmarc news", "mx news" }, DOCTOR_WARNING },
+	{ "what no longer matters is aligned all the same",
+	    "dmarc_method = rfc9989\n" RELAY("g", "smtp.gmail.com", "\"acme.example\", \"news.acme.example\""),
+	    { "acme.example TXT \"v=spf1 include:_spf.google.com ~all\"", DMARC,
+		"google._domainkey.news.acme.example TXT \"v=DKIM1; k=rsa; p=QUJD\"" },
+	    { "ok verdict someone@news.acme.example by g as someone@news.acme.example <bounce@acme.example>: "
+	      "spf pass aligned dkim aligned dmarc pass" },
+	    { NULL }, DOCTOR_WARNING },
 	{ "DMARC: the DNS cannot say", ONE_RELAY, { SPF, "_dmarc.acme.example TIMEOUT" },
 	    { "unknown dmarc acme.example", "unknown " V "r" }, { "\nerror", "no DMARC" }, DOCTOR_UNKNOWN },
 
@@ -394,7 +540,8 @@ static const struct {
 	    { NULL }, DOCTOR_WARNING },
 	{ "a domain and an address of it",
 	    RELAY("r", "smtp.relay.example", "\"b@news.acme.example\", \"news.acme.example\""),
-	    { SPF, DMARC }, { "verdict b@news.acme.example by r", "verdict someone@news.acme.example by r" },
+	    { SPF, DMARC, "www.news.acme.example A 192.0.2.9" },
+	    { "verdict b@news.acme.example by r", "verdict someone@news.acme.example by r" },
 	    { NULL }, DOCTOR_ERROR },
 	{ "no room for the relay that is missing", ONE_RELAY,
 	    { "acme.example TXT \"v=spf1 a mx include:1.example include:2.example include:3.example "
@@ -403,12 +550,15 @@ static const struct {
 		"3.example TXT \"v=spf1 -all\"", "4.example TXT \"v=spf1 -all\"",
 		"5.example TXT \"v=spf1 -all\"", "6.example TXT \"v=spf1 -all\"",
 		"7.example TXT \"v=spf1 -all\"", "8.example TXT \"v=spf1 -all\"", DMARC },
-	    { "may not: fail", "look-ups by term: a 1, mx 1, include:1.example 1",
+	    { "may not: fail", "(10 of 10 look-ups, 0 of 2 void", "look-ups by term: a 1, mx 1, include:1.example 1",
 		"a:smtp.relay.example 1; take out" },
 	    { " = v=spf1" }, DOCTOR_ERROR },
 	{ "a provider that replaces the envelope sender", SES,
 	    { "acme.example TXT \"v=spf1 include:amazonses.com ~all\"", DMARC },
-	    { "warning " V "s as", "spf pass aligned dkim no dmarc pass" }, { NULL }, DOCTOR_WARNING },
+	    { "unknown " V "s as someone@acme.example <bounce@acme.example>: spf pass dkim no dmarc temperror none "
+	      "then temperror | Amazon SES replaces the envelope sender by its own: sign with DKIM, or set a "
+	      "return path in acme.example there" },
+	    { "aligned" }, DOCTOR_UNKNOWN },
 	{ "a provider's own key", GMAIL,
 	    { "acme.example TXT \"v=spf1 include:_spf.google.com ~all\"", DMARC,
 		"google._domainkey.acme.example TXT \"v=DKIM1; k=rsa; p=QUJD\"" },
@@ -418,6 +568,14 @@ static const struct {
 	{ "no relay: this host sends", "", { "acme.example TXT \"v=spf1 mx -all\"", DMARC },
 	    { V "this host as someone@acme.example <bounce@acme.example>: spf pass aligned" }, { NULL },
 	    DOCTOR_WARNING },
+
+	{ "a domain that does not exist", RELAY("r", "smtp.relay.example", "\"acme.example\", \"acmee.example\""),
+	    { SPF, DMARC },
+	    { "error domain acmee.example: there is no such domain in the DNS | mend its name", V "r" },
+	    { "spf acmee", "dkim acmee", "dmarc acmee", "mx acmee", "someone@acmee" }, DOCTOR_ERROR },
+	{ "a domain that may exist", RELAY("r", "smtp.relay.example", "\"acme.example\", \"beta.example\""),
+	    { SPF, DMARC, "beta.example TIMEOUT" }, { "unknown spf beta", "unknown mx beta" },
+	    { "error domain" }, DOCTOR_UNKNOWN },
 
 	/* MX and reverse names */
 	{ "one of the MX is here", ONE_RELAY,
@@ -439,7 +597,7 @@ static const struct {
 	    { "error mx beta.example: a null MX" }, { NULL }, DOCTOR_ERROR },
 	{ "no MX but an address", ONE_RELAY BETA, { SPF, DMARC, "beta.example A 192.0.2.1" },
 	    { "warning mx beta.example: there is no MX" }, { NULL }, DOCTOR_ERROR },
-	{ "no MX", ONE_RELAY BETA, { SPF, DMARC },
+	{ "no MX", ONE_RELAY BETA, { SPF, DMARC, "www.beta.example A 192.0.2.9" },
 	    { "error mx beta.example", "publish: beta.example. IN MX 10 mx.acme.example." }, { NULL },
 	    DOCTOR_ERROR },
 	{ "an MX without address", ONE_RELAY, { SPF, DMARC, "acme.example MX 5 gone.example" },
@@ -524,15 +682,17 @@ static const struct {
 	    { "dkim aligned" }, { "dkim acme" }, DOCTOR_OK },
 	{ "missing", ONE_RELAY, "k acme.example:s:@0", SIGNED, { SPF, DMARC },
 	    { "error dkim acme.example: selector s: no key at", "s._domainkey.acme.example = $0\n",
-		"dkim no dmarc pass" },
+		"dkim no dmarc pass none then pass | publish the records above" },
 	    { NULL }, DOCTOR_ERROR },
 	{ "another one", ONE_RELAY, "k acme.example:s:@0", SIGNED, { SPF, DMARC, SELECTOR "\"$3\"" },
 	    { "the published key is another one", "= $0\n" }, { NULL }, DOCTOR_ERROR },
 	{ "revoked", ONE_RELAY, "k acme.example:s:@0", SIGNED, { SPF, DMARC, SELECTOR "\"v=DKIM1; p=\"" },
 	    { "the published key is revoked", "= $0\n" }, { NULL }, DOCTOR_ERROR },
 	{ "several", ONE_RELAY, "k acme.example:s:@0", SIGNED,
-	    { SPF, DMARC, SELECTOR "\"$0\"", SELECTOR "\"$3\"" }, { "several key records" }, { NULL },
-	    DOCTOR_ERROR },
+	    { SPF, DMARC, SELECTOR "\"$0\"", SELECTOR "\"$3\"" },
+	    { "several key records | replace them all by this | ", "= $0\n",
+		"dkim no dmarc pass none then pass | publish the records above" },
+	    { NULL }, DOCTOR_ERROR },
 	{ "testing", ONE_RELAY, "k acme.example:s:@0", SIGNED, { SPF, DMARC, SELECTOR "\"$0; t=y\"" },
 	    { "warning dkim acme.example: selector s says t=y", "= $0\n" }, { NULL }, DOCTOR_WARNING },
 	{ "too short", ONE_RELAY, "k acme.example:s:@1", SIGNED, { SPF, DMARC, SELECTOR "\"$1\"" },
@@ -576,7 +736,7 @@ static const struct {
 	    { NULL }, DOCTOR_ERROR },
 	{ "a provider that replaces what our signatures leave out", SES, "k acme.example:s:@0", SIGNED,
 	    { "acme.example TXT \"v=spf1 include:amazonses.com ~all\"", DMARC, SELECTOR "\"$0\"" },
-	    { "ok " V "s as", "spf pass aligned dkim aligned dmarc pass" }, { "have it sign" }, DOCTOR_OK },
+	    { "ok " V "s as", "spf pass dkim aligned dmarc pass" }, { "have it sign" }, DOCTOR_OK },
 	{ "what is published decides the verdict", GMAIL, "k acme.example:s:@0", SIGNED,
 	    { "acme.example TXT \"v=spf1 mx ~all\"", DMARC },
 	    { "error " V "g as someone@acme.example <bounce@acme.example>: spf softfail dkim no dmarc fail "
