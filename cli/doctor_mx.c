@@ -104,6 +104,17 @@ is_here(struct doctor *d, struct pn_strs addresses)
 	return false;
 }
 
+/* RFC 5321 section 5.1 */
+static bool
+is_alias(struct doctor *d, struct pn_str host)
+{
+	struct pn_dns_answer answer;
+
+	return (doctor_ask(d, host, PN_DNS_A, &answer, NULL) == PN_OK
+		   || doctor_ask(d, host, PN_DNS_AAAA, &answer, NULL) == PN_OK)
+	    && answer.alias;
+}
+
 static void
 judge_hosts(struct doctor *d, struct pn_str domain, struct pn_strs hosts, bool managed)
 {
@@ -123,6 +134,12 @@ judge_hosts(struct doctor *d, struct pn_str domain, struct pn_strs hosts, bool m
 			    PN_STR("an MX must be a host name that has an A or AAAA record"), "MX %s",
 			    err.text);
 		else {
+			if (is_alias(d, host))
+				doctor_find(d, DOCTOR_WARNING, "mx", domain,
+				    PN_STR("let the MX name the host itself"),
+				    "MX " PN_STR_FMT " is an alias (CNAME), which the standard forbids: some "
+				    "senders do not deliver to it",
+				    PN_STR_ARG(host));
 			here = here || is_here(d, addresses);
 			doctor_reverse(d, host);
 		}

@@ -27,6 +27,7 @@ struct pn_dns_answer {
 	const uint16_t *preferences;	/* MX: one per record */
 	bool nxdomain;			/* with PN_NOT_FOUND: the name does not exist at all */
 	bool secure;			/* DNSSEC-validated */
+	bool alias;			/* with PN_OK: the name is a CNAME */
 	uint32_t ttl;			/* seconds */
 };
 

@@ -21,7 +21,7 @@ struct dns_entry {
 	bool landed;		/* from then on nothing below changes */
 	int64_t expires;
 	enum pn_status status;	/* PN_OK, PN_NOT_FOUND, PN_TEMPFAIL */
-	bool nxdomain, secure;
+	bool nxdomain, secure, alias;
 	char why[120];
 	struct pn_str rdata;	/* each with two bytes of length before it; of malloc() */
 };

@@ -274,10 +274,12 @@ zone_query(void *ctx, struct pn_str name, enum pn_dns_type type, struct pn_arena
 			return pn_fail(err, PN_TEMPFAIL, "%s", r->why);
 		if ((r = find(zone, name, CNAME, ANY)) == NULL) {
 			answer.nxdomain = !exists(zone, name);
+			answer.alias = false;
 			*out = answer;
 			return pn_fail(err, PN_NOT_FOUND, answer.nxdomain ? "NXDOMAIN" : "no such record");
 		}
 		name = r->data;
+		answer.alias = true;
 	}
 	return pn_fail(err, PN_TEMPFAIL, "CNAME loop");
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <unbound.h>
 #include <unistd.h>
@@ -90,6 +91,7 @@ read_result(struct dns_entry *entry, int failed, const struct ub_result *result)
 		return set_failure(entry, "bogus: ", result->why_bogus == NULL ? "" : result->why_bogus);
 	entry->secure = result->secure;
 	if (result->havedata) {
+		entry->alias = result->canonname != NULL && strcasecmp(result->canonname, result->qname) != 0;
 		keep_records(entry, result);
 		entry->status = PN_OK;
 		return clamp_ttl(result->ttl, TTL_MAX);
@@ -238,7 +240,8 @@ read_entry(const struct dns_entry *entry, struct pn_arena *arena, struct pn_dns_
 {
 	int64_t left = (entry->expires - pn_clock_mono_us()) / 1000000;
 	struct pn_dns_answer answer = {
-		.nxdomain = entry->nxdomain, .secure = entry->secure, .ttl = left > 0 ? (uint32_t)left : 0,
+		.nxdomain = entry->nxdomain, .secure = entry->secure, .alias = entry->alias,
+		.ttl = left > 0 ? (uint32_t)left : 0,
 	};
 
 	if (entry->status == PN_TEMPFAIL)
