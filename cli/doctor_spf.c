@@ -1,12 +1,10 @@
 /* SPF: one record, well-formed, cheap enough, with all that sends and no more. */
-#include "doctor.h"
+#include "doctor_spf_terms.h"
 
 enum {
 	ATTEMPTS_MAX = 16,
 	COSTS_MAX = 32,
-	HOSTS_MAX = 10,
 	SHOWN_MAX = 500,
-	SIMILAR_MAX = 64,
 	LOOKUPS_MANY = 9 /* of 10 */
 };
 
@@ -61,173 +59,6 @@ doctor_relay_spf(
 	return answer;
 }
 
-/* -- words of a record ------------------------------------------------------------------------ */
-
-static bool
-next_word(struct pn_str *rest, struct pn_str *word)
-{
-	do
-		if (!pn_str_split(rest, ' ', word))
-			return false;
-	while (word->n == 0);
-	return true;
-}
-
-static bool
-is_record(struct pn_str text)
-{
-	return pn_str_starts_nocase(text, PN_STR("v=spf1")) && (text.n == 6 || text.p[6] == ' ');
-}
-
-/* No record, but meant as one: "v=spf1; ...", "v = spf1", in quotes that are part of it ... */
-static bool
-is_similar(struct pn_str text)
-{
-	char compact[SIMILAR_MAX];
-	struct pn_str begin;
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.n && i < SIMILAR_MAX; i++)
-		if (!pn_is_space(text.p[i]) && text.p[i] != '"' && text.p[i] != '\'')
-			compact[n++] = pn_to_lower(text.p[i]);
-	begin = pn_str_n(compact, n);
-	return !is_record(text)
-	    && (pn_str_starts(begin, PN_STR("v=spf")) || pn_str_starts(begin, PN_STR("spf1"))
-		|| pn_str_contains(begin, PN_STR("v=spf1")));
-}
-
-/* '+', '-', '~', '?' of an all; 0: it is none. */
-static char
-all_of(struct pn_str word)
-{
-	char qualifier = word.n > 0 && strchr("+-~?", word.p[0]) != NULL ? word.p[0] : '\0';
-
-	return pn_str_eq_nocase(pn_str_from(word, qualifier != '\0'), PN_STR("all"))
-	    ? (qualifier != '\0' ? qualifier : '+')
-	    : '\0';
-}
-
-/* A term of that name?  *target is what it asks for, "" where that is the domain itself. */
-static bool
-is_term(struct pn_str word, const char *name, struct pn_str *target)
-{
-	char separator = strcmp(name, "redirect") == 0 ? '=' : ':';
-	struct pn_str qualifier = pn_str_head(word, 1);
-
-	if (qualifier.n == 1 && pn_str_contains(PN_STR("+-~?"), qualifier))
-		word = pn_str_from(word, 1);
-	if (!pn_str_starts_nocase(word, pn_str_c(name)))
-		return false;
-	word = pn_str_from(word, strlen(name));
-	*target = PN_STR_EMPTY;
-	if (word.n == 0 || word.p[0] == '/')
-		return true;
-	*target = pn_str_from(word, 1);
-	*target = pn_str_head(*target, pn_str_find(*target, '/'));
-	return word.p[0] == separator;
-}
-
-static bool
-has_term(struct pn_strs terms, const char *name)
-{
-	struct pn_str target;
-
-	for (size_t i = 0; i < terms.n; i++)
-		if (is_term(terms.v[i], name, &target))
-			return true;
-	return false;
-}
-
-/* The first all of a record, or 'r' where redirect= takes its place; 0: neither. */
-static char
-ending_of(struct pn_str record)
-{
-	struct pn_str word, rest = pn_str_from(record, 6);
-	char ending = '\0';
-
-	while (next_word(&rest, &word))
-		if (all_of(word) != '\0')
-			return all_of(word);
-		else if (pn_str_starts_nocase(word, PN_STR("redirect=")))
-			ending = 'r';
-	return ending;
-}
-
-/* -- terms that do no good -------------------------------------------------------------------------- */
-
-static bool
-has_no_address(struct doctor *d, struct pn_str name)
-{
-	struct pn_strs addresses;
-
-	return doctor_host_addresses(d, name, &addresses, NULL) == PN_NOT_FOUND;
-}
-
-/* An exists: asks for A, whoever the client is. */
-static bool
-does_not_exist(struct doctor *d, struct pn_str name)
-{
-	struct pn_dns_answer answer;
-
-	return doctor_ask(d, name, PN_DNS_A, &answer, NULL) == PN_NOT_FOUND;
-}
-
-static bool
-has_no_mail_host(struct doctor *d, struct pn_str name)
-{
-	struct pn_dns_answer answer;
-	enum pn_status st = doctor_ask(d, name, PN_DNS_MX, &answer, NULL);
-
-	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
-		if (i >= HOSTS_MAX || !has_no_address(d, answer.records.v[i]))
-			return false;
-	return st != PN_TEMPFAIL;
-}
-
-static bool
-has_no_record(struct doctor *d, struct pn_str name)
-{
-	struct pn_dns_answer answer;
-	enum pn_status st = doctor_ask(d, name, PN_DNS_TXT, &answer, NULL);
-
-	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
-		if (is_record(answer.records.v[i]))
-			return false;
-	return st != PN_TEMPFAIL;
-}
-
-static const struct {
-	const char *name;
-	bool (*is_useless)(struct doctor *d, struct pn_str target);
-	const char *why;
-} useless_terms[] = {
-	{ "a", has_no_address, "no address at that name: it lets nobody in, and counts as void" },
-	{ "mx", has_no_mail_host, "no mail host at that name: it lets nobody in, and counts as void" },
-	{ "exists", does_not_exist, "no address at that name: it lets nobody in, and counts as void" },
-	{ "include", has_no_record, "no SPF record at that name: receivers cannot use what includes it" },
-	{ "redirect", has_no_record, "no SPF record at that name: receivers cannot use what leads there" },
-};
-
-/* NULL: the term may stay.  What a name with macros stands for depends on the mail. */
-static const char *
-fault_of(struct spf *s, struct pn_str word)
-{
-	struct pn_str target;
-
-	for (size_t i = 0; i < PN_COUNT(useless_terms); i++) {
-		if (!is_term(word, useless_terms[i].name, &target))
-			continue;
-		if (pn_str_find(target, ':') != PN_STR_NONE || pn_str_contains(target, PN_STR("redirect=")))
-			return "no name is like that: is a blank missing in it?";
-		if (pn_str_find(target, '%') != PN_STR_NONE)
-			return NULL;
-		if (target.n == 0)
-			target = s->domain;
-		return useless_terms[i].is_useless(s->d, target) ? useless_terms[i].why : NULL;
-	}
-	return NULL;
-}
-
 /* -- the record to publish ------------------------------------------------------------------------ */
 
 static struct pn_str
@@ -236,7 +67,7 @@ joined(struct spf *s, struct pn_strs terms, char ending)
 	return pn_arena_printf(s->d->arena, "v=spf1%s" PN_STR_FMT "%s", terms.n > 0 ? " " : "",
 	    PN_STR_ARG(pn_strs_join(terms, PN_STR(" "), s->d->arena)),
 	    ending == '-'                                      ? " -all"
-		: ending == 'r' && has_term(terms, "redirect") ? ""
+		: ending == 'r' && doctor_spf_has_term(terms, "redirect") ? ""
 							       : " ~all");
 }
 
@@ -251,12 +82,12 @@ merged(struct spf *s)
 	for (size_t i = 0; i < s->records.n; i++) {
 		struct pn_str rest = pn_str_from(s->records.v[i], 6);
 
-		while (next_word(&rest, &word))
+		while (doctor_spf_next_word(&rest, &word))
 			if (s->records.n > 1 && pn_str_starts_nocase(word, PN_STR("redirect=")))
 				pn_strs_add(&terms,
 				    pn_arena_printf(s->d->arena, "include:" PN_STR_FMT,
 					PN_STR_ARG(pn_str_from(word, 9))));
-			else if (all_of(word) == '\0')
+			else if (doctor_spf_all_of(word) == '\0')
 				pn_strs_add(&terms, word);
 	}
 	return pn_strs_unique(terms.list, s->d->arena);
@@ -270,7 +101,7 @@ sort_out(struct spf *s)
 	struct pn_strs all = merged(s);
 
 	for (size_t i = 0; i < all.n; i++) {
-		const char *why = i < COSTS_MAX ? fault_of(s, all.v[i]) : NULL;
+		const char *why = i < COSTS_MAX ? doctor_spf_fault_of(s->d, s->domain, all.v[i]) : NULL;
 
 		if (why == NULL)
 			pn_strs_add(&good, all.v[i]);
@@ -324,7 +155,7 @@ try_record(struct spf *s, struct pn_str record, const struct pn_relay *relay)
 static char
 wanted_ending(const struct spf *s)
 {
-	char ending = s->records.n > 0 ? ending_of(s->records.v[0]) : '~';
+	char ending = s->records.n > 0 ? doctor_spf_ending_of(s->records.v[0]) : '~';
 
 	return ending == '-' || (ending == 'r' && s->records.n == 1) ? ending : '~';
 }
@@ -399,7 +230,7 @@ costs_of(struct spf *s, struct pn_str record)
 	struct pn_strs_builder costs = { .arena = s->d->arena };
 	struct pn_str word, rest = pn_str_from(record, 6);
 
-	while (next_word(&rest, &word) && costs.list.n < COSTS_MAX) {
+	while (doctor_spf_next_word(&rest, &word) && costs.list.n < COSTS_MAX) {
 		struct pn_spf_answer answer =
 		    try_record(s, pn_arena_printf(s->d->arena, "v=spf1 " PN_STR_FMT, PN_STR_ARG(word)), NULL);
 
@@ -452,7 +283,7 @@ judge_permerror(struct spf *s, const struct pn_spf_answer *answer, struct pn_str
 static void
 judge_all(struct spf *s, struct pn_str record)
 {
-	char ending = ending_of(record);
+	char ending = doctor_spf_ending_of(record);
 
 	if (ending == '+')
 		PROBLEM(s, DOCTOR_ERROR, NO_REMEDY, "+all lets the whole world send as " PN_STR_FMT,
@@ -462,7 +293,7 @@ judge_all(struct spf *s, struct pn_str record)
 	else if (ending == '\0')
 		PROBLEM(s, DOCTOR_WARNING, NO_REMEDY,
 		    "the record does not end in ~all or -all: who may not send is left open");
-	if (has_term(s->terms, "ptr"))
+	if (doctor_spf_has_term(s->terms, "ptr"))
 		doctor_find(s->d, DOCTOR_WARNING, "spf", s->domain,
 		    PN_STR("name the hosts with a:, ip4: or ip6: (RFC 7208 section 5.5)"),
 		    "ptr is slow, and many receivers ignore it");
@@ -584,9 +415,9 @@ doctor_spf(struct doctor *d, struct pn_str domain)
 		return;
 	}
 	for (size_t i = 0; st == PN_OK && i < answer.records.n; i++)
-		if (is_record(answer.records.v[i]))
+		if (doctor_spf_is_record(answer.records.v[i]))
 			pn_strs_add(&records, answer.records.v[i]);
-		else if (is_similar(answer.records.v[i]))
+		else if (doctor_spf_is_similar(answer.records.v[i]))
 			doctor_find(d, DOCTOR_WARNING, "spf", domain,
 			    PN_STR("take it out: a record begins with v=spf1 and a blank"),
 			    "this looks like an SPF record, and receivers do not see one in it: " PN_STR_FMT,
