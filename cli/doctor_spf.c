@@ -66,9 +66,9 @@ joined(struct spf *s, struct pn_strs terms, char ending)
 {
 	return pn_arena_printf(s->d->arena, "v=spf1%s" PN_STR_FMT "%s", terms.n > 0 ? " " : "",
 	    PN_STR_ARG(pn_strs_join(terms, PN_STR(" "), s->d->arena)),
-	    ending == '-'                                      ? " -all"
+	    ending == '-'                                                 ? " -all"
 		: ending == 'r' && doctor_spf_has_term(terms, "redirect") ? ""
-							       : " ~all");
+									  : " ~all");
 }
 
 /* All terms of all records, each once.  Of several, a redirect= would take its record's place: it is
