@@ -107,7 +107,8 @@ check_identity(const struct pn_dkim_tags *tags, struct pn_dkim_signature *out)
 	if (pn_dkim_tag(tags, "i") == NULL)
 		return true;
 	if (out->identity.n > IDENTITY_SIZE || pn_str_find(out->identity, '@') == PN_STR_NONE
-	    || pn_str_find(out->identity, '@') != pn_str_find_last(out->identity, '@') || !pn_dkim_is_name(domain) || !is_quoted_printable(out->identity))
+	    || pn_str_find(out->identity, '@') != pn_str_find_last(out->identity, '@')
+	    || !pn_dkim_is_name(domain) || !is_quoted_printable(out->identity))
 		return decide(out, PN_DKIM_NEUTRAL, "i= is no identity");
 	if (!pn_dkim_is_below(domain, out->domain))
 		return decide(out, PN_DKIM_NEUTRAL, "i= is outside of d=");
